@@ -1,0 +1,126 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{Part, PreferencePair, Response, UnknownName};
+
+/// In which order two responses are shown to a judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// As the dataset has them.
+    AsIs,
+    /// Exchanged; the verdict is turned back before it is recorded.
+    Swapped,
+}
+
+impl Order {
+    /// `as-is` or `swapped`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AsIs => "as-is",
+            Self::Swapped => "swapped",
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Which orders a run asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderPolicy {
+    /// Only the dataset's order, as the reference evaluation does.
+    AsIs,
+    /// Each pair in both orders, so that position bias can be measured.
+    #[default]
+    Both,
+    /// One order for each pair, chosen by a hash of the responses: it does not depend on which
+    /// side the dataset put first, and is balanced over a dataset.
+    Seeded,
+}
+
+impl OrderPolicy {
+    /// The orders in which to ask about `pair`.
+    pub fn orders(self, pair: &PreferencePair, seed: u64) -> Vec<Order> {
+        match self {
+            Self::AsIs => vec![Order::AsIs],
+            Self::Both => vec![Order::AsIs, Order::Swapped],
+            Self::Seeded => vec![seeded(pair, seed)],
+        }
+    }
+}
+
+impl fmt::Display for OrderPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::AsIs => "as-is",
+            Self::Both => "both",
+            Self::Seeded => "seeded",
+        })
+    }
+}
+
+impl FromStr for OrderPolicy {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        match name {
+            "as-is" => Ok(Self::AsIs),
+            "both" => Ok(Self::Both),
+            "seeded" => Ok(Self::Seeded),
+            _ => Err(UnknownName::new("order", name, &["as-is", "both", "seeded"])),
+        }
+    }
+}
+
+/// Shows the response with the smaller seeded hash first.
+fn seeded(pair: &PreferencePair, seed: u64) -> Order {
+    let key = |response: &Response| {
+        let mut hash = Sha256::new();
+        hash.update(seed.to_le_bytes());
+        for part in pair.prompt.iter().chain(&response.parts) {
+            match part {
+                Part::Text(text) => hash.update(text.as_bytes()),
+                Part::Media(media) => hash.update(media.name().as_bytes()),
+            }
+            hash.update([0]);
+        }
+        hash.finalize()
+    };
+    match pair.responses.as_slice() {
+        [first, second] if key(second) < key(first) => Order::Swapped,
+        _ => Order::AsIs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Task;
+
+    fn pair(first: &str, second: &str) -> PreferencePair {
+        PreferencePair::new("x", Task::T2T, "p", [Response::text(first), Response::text(second)])
+    }
+
+    #[test]
+    fn seeded_order_ignores_the_datasets_order() {
+        for i in 0..50 {
+            let pair = pair(&format!("a{i}"), &format!("b{i}"));
+            assert_ne!(seeded(&pair, 1), seeded(&pair.swapped(), 1));
+        }
+    }
+
+    #[test]
+    fn seeded_order_is_balanced() {
+        let swapped = (0..1000)
+            .filter(|i| seeded(&pair(&format!("a{i}"), &format!("b{i}")), 3) == Order::Swapped)
+            .count();
+        assert!((430..570).contains(&swapped), "{swapped}");
+    }
+}
