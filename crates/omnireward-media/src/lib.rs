@@ -1,1 +1,19 @@
-//! Placeholder while the crate is being written.
+#![doc = include_str!("../README.md")]
+
+pub mod audio;
+mod contain;
+mod error;
+pub mod image;
+mod limits;
+pub mod mesh;
+mod picture;
+mod sniff;
+mod source;
+pub mod video;
+
+pub use ::image::{RgbImage, RgbaImage};
+pub use error::{Error, LimitKind};
+pub use limits::Limits;
+pub use picture::picture;
+pub use sniff::{Format, sniff};
+pub use source::read;

@@ -1,0 +1,177 @@
+//! Names of media in datasets, kept inside the dataset's root.
+//!
+//! Datasets come from people we do not know. A name may be any string, so before it becomes a path
+//! it is checked by its spelling, and what exists of it on disk is checked after following links.
+
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+};
+
+use omnireward_core::{MediaRef, MediaSource, Modality};
+
+use crate::{Error, OpenOptions, RowError};
+
+/// The rule that a dataset's name for a medium breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PathError {
+    /// The name is empty.
+    #[error("it is empty")]
+    Empty,
+    /// The name contains a NUL character.
+    #[error("it contains a NUL character")]
+    Nul,
+    /// The name starts at the root of the file system or names a drive.
+    #[error("it is absolute")]
+    Absolute,
+    /// The name climbs out of the dataset's root.
+    #[error("it climbs out of the dataset")]
+    Climbs,
+    /// A symbolic link on the way leaves the dataset's root.
+    #[error("a symbolic link on the way leaves the dataset")]
+    LeavesByLink,
+    /// The name is a remote address, and those were not allowed.
+    #[error("it is remote, and remote media were not allowed")]
+    Remote,
+    /// What exists of the path could not be examined.
+    #[error("the path cannot be examined ({0})")]
+    Unexamined(io::ErrorKind),
+}
+
+/// A reference to the medium that a dataset calls `name`.
+///
+/// A relative path stays inside `root`; a file that does not exist still gives a reference, and is
+/// found missing when it is opened. An `http` or `https` address gives a remote reference when
+/// [`OpenOptions::allow_urls`] is set.
+///
+/// # Errors
+///
+/// [`Error::Path`] when the name is empty, absolute, names a drive, contains NUL, climbs out of
+/// the root by `..` or by a symbolic link, or is remote without leave.
+pub fn resolve(
+    root: &Path,
+    name: &str,
+    modality: Modality,
+    options: &OpenOptions,
+) -> Result<MediaRef, Error> {
+    checked(root, name, modality, options).map_err(|source| Error::Path {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// As [`resolve`], for use while a record is converted.
+pub(crate) fn media(
+    root: &Path,
+    name: &str,
+    modality: Modality,
+    options: &OpenOptions,
+) -> Result<MediaRef, RowError> {
+    checked(root, name, modality, options).map_err(|source| RowError::Path {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+fn checked(
+    root: &Path,
+    name: &str,
+    modality: Modality,
+    options: &OpenOptions,
+) -> Result<MediaRef, PathError> {
+    let source = if is_remote(name) {
+        if !options.allow_urls {
+            return Err(PathError::Remote);
+        }
+        MediaSource::Url(name.to_owned())
+    } else {
+        MediaSource::File {
+            path: inside(root, name)?,
+            name: name.to_owned(),
+        }
+    };
+    Ok(MediaRef { modality, source })
+}
+
+/// Whether a name is an address with a scheme, `https://…` and the like.
+pub(crate) fn is_remote(name: &str) -> bool {
+    name.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    })
+}
+
+/// The path of `name` under `root`, when both its spelling and what exists of it stay inside.
+pub(crate) fn inside(root: &Path, name: &str) -> Result<PathBuf, PathError> {
+    let path = root.join(spelled_inside(name)?);
+    follow_inside(root, &path)?;
+    Ok(path)
+}
+
+/// `name` as a relative path without `.` and `..`.
+///
+/// Backslashes separate as well: a dataset made on Windows may use them, and on Windows they would
+/// be separators whatever was meant.
+pub(crate) fn spelled_inside(name: &str) -> Result<PathBuf, PathError> {
+    if name.is_empty() {
+        return Err(PathError::Empty);
+    }
+    if name.contains('\0') {
+        return Err(PathError::Nul);
+    }
+    let name = name.replace('\\', "/");
+    if name.starts_with('/') || has_drive(&name) {
+        return Err(PathError::Absolute);
+    }
+    let mut path = PathBuf::new();
+    for component in Path::new(&name).components() {
+        match component {
+            Component::Normal(part) => path.push(part),
+            Component::CurDir => {}
+            Component::ParentDir if path.pop() => {}
+            Component::ParentDir => return Err(PathError::Climbs),
+            Component::RootDir | Component::Prefix(_) => return Err(PathError::Absolute),
+        }
+    }
+    if path.as_os_str().is_empty() {
+        return Err(PathError::Empty);
+    }
+    Ok(path)
+}
+
+fn has_drive(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':'
+}
+
+/// Checks the longest part of `path` that exists, after following links. What does not exist
+/// cannot lead anywhere.
+fn follow_inside(root: &Path, path: &Path) -> Result<(), PathError> {
+    let unexamined = |error: io::Error| PathError::Unexamined(error.kind());
+    let real_root = match root.canonicalize() {
+        Ok(real) => real,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unexamined(error)),
+    };
+    for ancestor in path.ancestors().take_while(|ancestor| *ancestor != root) {
+        match ancestor.canonicalize() {
+            Ok(real) if real.starts_with(&real_root) => return Ok(()),
+            Ok(_) => return Err(PathError::LeavesByLink),
+            // A link to nowhere "does not exist", but somebody may create what it names.
+            Err(_) if ancestor.is_symlink() => return Err(PathError::LeavesByLink),
+            Err(error) if is_absence(&error) => {}
+            Err(error) => return Err(unexamined(error)),
+        }
+    }
+    Ok(())
+}
+
+/// `NotADirectory`: a file stands where the name has a folder. `InvalidFilename`: a component is
+/// longer than the system allows, so no such file can exist.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
+    )
+}

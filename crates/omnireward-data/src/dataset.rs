@@ -1,0 +1,409 @@
+use std::{
+    collections::HashSet,
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
+
+use omnireward_core::{PreferencePair, Task, UnknownName};
+
+use crate::{Error, detect, fingerprint, formats};
+
+/// The dataset formats that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// Omni-RewardBench as JSON arrays beside `media_data/`.
+    OmniJson,
+    /// Omni-RewardBench as parquet, one folder a task.
+    OmniParquet,
+    /// Our own pairs, one JSON object a line.
+    Pairs,
+    /// VL-RewardBench.
+    VlRewardBench,
+    /// Multimodal RewardBench.
+    MultimodalRewardBench,
+    /// RewardBench 1.
+    RewardBench,
+    /// RewardBench 2, with its ties subset.
+    RewardBench2,
+    /// RM-Bench: three chosen and three rejected answers a prompt.
+    RmBench,
+    /// LLMBar.
+    LlmBar,
+    /// JudgeBench.
+    JudgeBench,
+    /// PandaLM's test set.
+    PandaLm,
+    /// LLaMA-Factory ranking data in the Omni-Reward dialect.
+    LlamaFactoryRanking,
+    /// TRL preference data.
+    TrlPreference,
+    /// Vicuna questions, each with its own criterion.
+    VicunaRubric,
+    /// Helpful, honest and other pairs, each with a criterion.
+    HhhRubric,
+    /// MJ-Bench image pairs.
+    MjBench,
+    /// ImageReward's four published pictures.
+    ImageRewardDemo,
+    /// ImageReward's human rankings.
+    ImageRewardRankings,
+    /// AGIQA-3K ratings.
+    Agiqa3k,
+    /// One image edited in two ways.
+    EditDemo,
+    /// One image question with two answers.
+    Ti2tDemo,
+    /// VideoAlign preferences.
+    VideoAlign,
+    /// FETV ratings.
+    Fetv,
+    /// VideoPhy labels.
+    VideoPhy,
+    /// VideoPhy-2 verdicts.
+    VideoPhy2,
+    /// SpeakBench spoken answers.
+    SpeakBench,
+    /// Speech clips of different speed.
+    AudioSpeed,
+    /// Ratings of generated audio on four axes.
+    AesPam,
+    /// Ratings of generated 3D objects.
+    StanfordT23d,
+    /// GenAI-Bench votes.
+    GenAiBench,
+    /// AudioJudge verdicts.
+    AudioJudge,
+    /// GPT-4 reviews of Vicuna answers.
+    VicunaReviews,
+    /// TIFA faithfulness ratings.
+    Tifa,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 33] = [
+        Self::OmniJson,
+        Self::OmniParquet,
+        Self::Pairs,
+        Self::VlRewardBench,
+        Self::MultimodalRewardBench,
+        Self::RewardBench,
+        Self::RewardBench2,
+        Self::RmBench,
+        Self::LlmBar,
+        Self::JudgeBench,
+        Self::PandaLm,
+        Self::LlamaFactoryRanking,
+        Self::TrlPreference,
+        Self::VicunaRubric,
+        Self::HhhRubric,
+        Self::MjBench,
+        Self::ImageRewardDemo,
+        Self::ImageRewardRankings,
+        Self::Agiqa3k,
+        Self::EditDemo,
+        Self::Ti2tDemo,
+        Self::VideoAlign,
+        Self::Fetv,
+        Self::VideoPhy,
+        Self::VideoPhy2,
+        Self::SpeakBench,
+        Self::AudioSpeed,
+        Self::AesPam,
+        Self::StanfordT23d,
+        Self::GenAiBench,
+        Self::AudioJudge,
+        Self::VicunaReviews,
+        Self::Tifa,
+    ];
+
+    /// The name used on the command line and in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OmniJson => "omni-json",
+            Self::OmniParquet => "omni-parquet",
+            Self::Pairs => "pairs",
+            Self::VlRewardBench => "vl-reward-bench",
+            Self::MultimodalRewardBench => "multimodal-reward-bench",
+            Self::RewardBench => "reward-bench",
+            Self::RewardBench2 => "reward-bench-2",
+            Self::RmBench => "rm-bench",
+            Self::LlmBar => "llm-bar",
+            Self::JudgeBench => "judge-bench",
+            Self::PandaLm => "panda-lm",
+            Self::LlamaFactoryRanking => "llama-factory-ranking",
+            Self::TrlPreference => "trl-preference",
+            Self::VicunaRubric => "vicuna-rubric",
+            Self::HhhRubric => "hhh-rubric",
+            Self::MjBench => "mj-bench",
+            Self::ImageRewardDemo => "image-reward-demo",
+            Self::ImageRewardRankings => "image-reward-rankings",
+            Self::Agiqa3k => "agiqa-3k",
+            Self::EditDemo => "edit-demo",
+            Self::Ti2tDemo => "ti2t-demo",
+            Self::VideoAlign => "video-align",
+            Self::Fetv => "fetv",
+            Self::VideoPhy => "video-phy",
+            Self::VideoPhy2 => "video-phy-2",
+            Self::SpeakBench => "speak-bench",
+            Self::AudioSpeed => "audio-speed",
+            Self::AesPam => "aes-pam",
+            Self::StanfordT23d => "stanford-t23d",
+            Self::GenAiBench => "gen-ai-bench",
+            Self::AudioJudge => "audio-judge",
+            Self::VicunaReviews => "vicuna-reviews",
+            Self::Tifa => "tifa",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.name() == name)
+            .ok_or_else(|| UnknownName::new("format", name, &Self::ALL.map(Self::name)))
+    }
+}
+
+/// What to read of a dataset, and how.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// The format; `None` recognises it by its content.
+    pub format: Option<Format>,
+    /// The tasks wanted; `None` wants all.
+    pub tasks: Option<Vec<Task>>,
+    /// Whether media may be remote. They are not fetched here, only referred to.
+    pub allow_urls: bool,
+}
+
+impl OpenOptions {
+    /// Whether pairs of a task are wanted.
+    pub fn wants(&self, task: Task) -> bool {
+        self.tasks.as_ref().is_none_or(|tasks| tasks.contains(&task))
+    }
+}
+
+/// The pairs of a part, one after the other.
+pub type Rows = Box<dyn Iterator<Item = Result<PreferencePair, Error>> + Send>;
+
+/// A file of a dataset, or several that belong together.
+#[derive(Clone)]
+pub struct Part {
+    /// The task of all pairs in it, where they share one.
+    pub task: Option<Task>,
+    /// The file with the labels.
+    pub file: PathBuf,
+    /// The number of rows, where it is known without reading them all.
+    pub rows: Option<u64>,
+    side_files: Vec<PathBuf>,
+    opener: Arc<dyn Fn() -> Result<Rows, Error> + Send + Sync>,
+}
+
+impl Part {
+    /// A part whose pairs `opener` reads; each call reads from the start.
+    pub fn new(
+        task: Option<Task>,
+        file: impl Into<PathBuf>,
+        rows: Option<u64>,
+        opener: impl Fn() -> Result<Rows, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            task,
+            file: file.into(),
+            rows,
+            side_files: Vec::new(),
+            opener: Arc::new(opener),
+        }
+    }
+
+    /// The same part, naming other files that its labels or texts come from.
+    #[must_use]
+    pub fn with_side_files(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.side_files.extend(files);
+        self
+    }
+
+    /// The files whose content decides what the part says; media are not among them.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(&self.file).chain(&self.side_files).map(PathBuf::as_path)
+    }
+
+    /// Reads the pairs from the start.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened, or lacks what all its rows need.
+    pub fn open(&self) -> Result<Rows, Error> {
+        (self.opener)()
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part")
+            .field("task", &self.task)
+            .field("file", &self.file)
+            .field("rows", &self.rows)
+            .field("side_files", &self.side_files)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A dataset that was found and recognised. Its rows are read when they are asked for.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    format: Format,
+    name: String,
+    root: PathBuf,
+    parts: Vec<Part>,
+    options: OpenOptions,
+}
+
+/// Finds the dataset at `path`, a file or a folder, and recognises its format.
+///
+/// # Errors
+///
+/// [`Error::Read`] when there is nothing at `path`; [`Error::Unrecognised`] or
+/// [`Error::Ambiguous`] when no format or more than one matches; [`Error::NotThisFormat`] when
+/// [`OpenOptions::format`] names a format whose files are not there; and errors of the files that
+/// are opened to learn their tasks and row counts.
+pub fn open(path: &Path, options: &OpenOptions) -> Result<Dataset, Error> {
+    let entry = detect::entry(path, options.format)?;
+    let mut parts = (entry.open)(path, options)?;
+    if parts.is_empty() {
+        return Err(Error::NotThisFormat {
+            path: path.to_owned(),
+            format: entry.format,
+            looked_for: entry.looked_for.to_owned(),
+        });
+    }
+    parts.retain(|part| part.task.is_none_or(|task| options.wants(task)));
+    Ok(Dataset {
+        format: entry.format,
+        name: name_of(path),
+        root: path.to_owned(),
+        parts,
+        options: options.clone(),
+    })
+}
+
+fn name_of(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = if path.is_dir() {
+        path.file_name()
+    } else {
+        path.file_stem()
+    };
+    name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+impl Dataset {
+    /// The format.
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// A name for people: that of the file or folder, unless [renamed](Self::named).
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same dataset under another name, such as that of the repository it came from.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The file or folder it was opened at.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The files it consists of, without those whose task is not wanted.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The number of rows, where it is known without reading them all.
+    pub fn rows(&self) -> Option<u64> {
+        let filtered = self.options.tasks.is_some();
+        self.parts
+            .iter()
+            .map(|part| part.rows.filter(|_| !filtered || part.task.is_some()))
+            .sum()
+    }
+
+    /// Identifies the content: a SHA-256, in hexadecimal, over the names, sizes and content of the
+    /// files with the labels. Media are left out, also those embedded in parquet files.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        fingerprint::of_files(&self.root, self.parts.iter().flat_map(Part::files))
+    }
+
+    /// Reads all wanted pairs, part after part.
+    ///
+    /// An error for which [`Error::is_row`] holds loses that row only; any other ends its part,
+    /// and the next part follows. Ids are unique: when one repeats, the later pairs get `#2`, `#3`,
+    /// … in the order of reading.
+    pub fn pairs(&self) -> impl Iterator<Item = Result<PreferencePair, Error>> + Send + use<> {
+        let options = self.options.clone();
+        let mut ids = UniqueIds::default();
+        self.parts
+            .clone()
+            .into_iter()
+            .flat_map(|part| part.open().unwrap_or_else(|error| Box::new(std::iter::once(Err(error)))))
+            .map(move |row| {
+                row.map(|mut pair| {
+                    pair.id = ids.claim(pair.id);
+                    pair
+                })
+            })
+            .filter(move |row| row.as_ref().map_or(true, |pair| options.wants(pair.task)))
+    }
+}
+
+/// Gives every pair an id of its own.
+#[derive(Default)]
+struct UniqueIds {
+    taken: HashSet<String>,
+}
+
+impl UniqueIds {
+    fn claim(&mut self, id: String) -> String {
+        let unique = if self.taken.contains(&id) {
+            (2..)
+                .map(|n: u64| format!("{id}#{n}"))
+                .find(|candidate| !self.taken.contains(candidate))
+                .expect("numbers do not run out before memory does")
+        } else {
+            id
+        };
+        self.taken.insert(unique.clone());
+        unique
+    }
+}
+
+/// The formats that could be read from `path`, judging by its content.
+pub fn matching_formats(path: &Path) -> Vec<Format> {
+    formats::TABLE
+        .iter()
+        .filter(|entry| (entry.matches)(path))
+        .map(|entry| entry.format)
+        .collect()
+}

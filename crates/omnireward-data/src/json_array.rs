@@ -1,0 +1,306 @@
+//! Files that are one JSON array, read element by element.
+//!
+//! The file is cut into elements by following brackets and strings, so that neither the file nor
+//! the array is ever in memory as a whole, and an element of the wrong shape does not spoil the
+//! next one.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use omnireward_core::PreferencePair;
+use serde_json::Value;
+
+use crate::{
+    Error, Rows,
+    error::Fault,
+    json_lines::COUNTED_BYTES,
+    record::{Record, validated},
+};
+
+/// An element of the array and where it stands.
+pub(crate) struct Element {
+    /// Its position, from 0.
+    pub(crate) index: u64,
+    /// The line it starts on, from 1.
+    pub(crate) line: u64,
+    /// What it holds.
+    pub(crate) value: Value,
+}
+
+/// The pairs of a file, each element turned into none, one or several by `convert`, which also
+/// gets the element's index. An element of the wrong shape is a row error and reading goes on;
+/// broken JSON ends the file.
+pub(crate) fn rows(
+    file: &Path,
+    mut convert: impl FnMut(Record, u64) -> Result<Vec<PreferencePair>, Fault> + Send + 'static,
+) -> Result<Rows, Error> {
+    let path = file.to_owned();
+    let rows = elements(file)?.flat_map(move |element| {
+        element
+            .and_then(|Element { index, line, value }| {
+                Record::new(value)
+                    .and_then(|record| convert(record, index))
+                    .and_then(validated)
+                    .map_err(|fault| in_element(fault, index).at(&path, line))
+            })
+            .map_or_else(|error| vec![Err(error)], |pairs| pairs.into_iter().map(Ok).collect())
+    });
+    Ok(Box::new(rows))
+}
+
+/// Names the element's index beside the field, since a line says little in a file without breaks.
+fn in_element(mut fault: Fault, index: u64) -> Fault {
+    fault.field = Some(match fault.field {
+        Some(field) => format!("[{index}].{field}"),
+        None => format!("[{index}]"),
+    });
+    fault
+}
+
+/// The elements of the array in a file. Ends after the first error.
+pub(crate) fn elements(
+    file: &Path,
+) -> Result<impl Iterator<Item = Result<Element, Error>> + Send + use<>, Error> {
+    let opened = File::open(file).map_err(Error::reading(file))?;
+    Ok(Elements {
+        file: file.to_owned(),
+        bytes: Bytes {
+            reader: BufReader::with_capacity(64 << 10, opened),
+            line: 1,
+        },
+        state: State::Start,
+        index: 0,
+    })
+}
+
+/// The first element of the array in a file, if it has one. For recognising formats.
+pub(crate) fn first_value(file: &Path) -> Option<Value> {
+    elements(file).ok()?.next()?.ok().map(|element| element.value)
+}
+
+/// The number of elements, found by a scan that parses nothing; `None` for a file that is broken
+/// or so large that counting would delay its first row.
+pub(crate) fn quick_count(file: &Path) -> Result<Option<u64>, Error> {
+    let opened = File::open(file).map_err(Error::reading(file))?;
+    let size = opened.metadata().map_err(Error::reading(file))?.len();
+    if size > COUNTED_BYTES {
+        return Ok(None);
+    }
+    let mut elements = Elements {
+        file: file.to_owned(),
+        bytes: Bytes {
+            reader: BufReader::with_capacity(64 << 10, opened),
+            line: 1,
+        },
+        state: State::Start,
+        index: 0,
+    };
+    let mut text = Vec::new();
+    loop {
+        match elements.next_text(&mut text) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(Some(elements.index)),
+            // Reported when the rows are read.
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Start,
+    Inside,
+    Done,
+}
+
+struct Elements {
+    file: PathBuf,
+    bytes: Bytes,
+    state: State,
+    index: u64,
+}
+
+impl Iterator for Elements {
+    type Item = Result<Element, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.state == State::Done {
+            return None;
+        }
+        let mut text = Vec::new();
+        let parsed = self.next_text(&mut text).and_then(|line| {
+            line.map(|line| {
+                let value = serde_json::from_slice(&text)
+                    .map_err(|error| self.broken(line + error.line() as u64 - 1, &unplaced(&error)))?;
+                Ok(Element { index: self.index - 1, line, value })
+            })
+            .transpose()
+        });
+        if parsed.is_err() {
+            self.state = State::Done;
+        }
+        parsed.transpose()
+    }
+}
+
+impl Elements {
+    /// Puts the text of the next element in `text` and returns the line it starts on; `None` at
+    /// the end of the array.
+    fn next_text(&mut self, text: &mut Vec<u8>) -> Result<Option<u64>, Error> {
+        text.clear();
+        if self.state == State::Start {
+            self.enter()?;
+            self.state = State::Inside;
+            if self.peek()? == Some(b']') {
+                return self.leave();
+            }
+        } else {
+            match self.peek()? {
+                Some(b',') => self.bytes.skip(b','),
+                Some(b']') => return self.leave(),
+                _ => return Err(self.broken(self.bytes.line, "expected `,` or `]` after an element")),
+            }
+        }
+        self.peek()?;
+        let line = self.bytes.line;
+        let whole = self.bytes.value(text).map_err(Error::reading(&self.file))?;
+        if !whole {
+            return Err(self.broken(line, "the file ends inside an element"));
+        }
+        if text.is_empty() {
+            return Err(self.broken(line, "expected an element"));
+        }
+        self.index += 1;
+        Ok(Some(line))
+    }
+
+    fn enter(&mut self) -> Result<(), Error> {
+        self.bytes.skip_mark().map_err(Error::reading(&self.file))?;
+        match self.peek()? {
+            Some(b'[') => {
+                self.bytes.skip(b'[');
+                Ok(())
+            }
+            Some(_) => Err(self.broken(self.bytes.line, "expected a list at the top level")),
+            None => Err(self.broken(self.bytes.line, "the file is empty")),
+        }
+    }
+
+    fn leave(&mut self) -> Result<Option<u64>, Error> {
+        self.bytes.skip(b']');
+        self.state = State::Done;
+        match self.peek()? {
+            None => Ok(None),
+            Some(_) => Err(self.broken(self.bytes.line, "something follows the end of the list")),
+        }
+    }
+
+    fn peek(&mut self) -> Result<Option<u8>, Error> {
+        self.bytes.peek_solid().map_err(Error::reading(&self.file))
+    }
+
+    fn broken(&self, line: u64, reason: &str) -> Error {
+        Error::Json {
+            file: self.file.clone(),
+            line,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// The message of a JSON error without its position, which counts from the element.
+fn unplaced(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    match message.rfind(" at line ") {
+        Some(end) => message[..end].to_owned(),
+        None => message,
+    }
+}
+
+struct Bytes {
+    reader: BufReader<File>,
+    line: u64,
+}
+
+impl Bytes {
+    /// The next byte that is not white space, left in place.
+    fn peek_solid(&mut self) -> std::io::Result<Option<u8>> {
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            let Some(&byte) = buffer.first() else {
+                return Ok(None);
+            };
+            if !byte.is_ascii_whitespace() {
+                return Ok(Some(byte));
+            }
+            self.skip(byte);
+        }
+    }
+
+    /// Passes over the byte that was just looked at.
+    fn skip(&mut self, byte: u8) {
+        self.line += u64::from(byte == b'\n');
+        self.reader.consume(1);
+    }
+
+    fn skip_mark(&mut self) -> std::io::Result<()> {
+        if self.reader.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
+            self.reader.consume(3);
+        }
+        Ok(())
+    }
+
+    /// Appends the bytes up to the `,` or `]` that ends an element; `false` when the file ends
+    /// first.
+    fn value(&mut self, text: &mut Vec<u8>) -> std::io::Result<bool> {
+        let mut scan = Scan::default();
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok(false);
+            }
+            let end = buffer.iter().position(|&byte| scan.ends_before(byte));
+            let taken = end.unwrap_or(buffer.len());
+            text.extend_from_slice(&buffer[..taken]);
+            self.line += buffer[..taken].iter().filter(|&&byte| byte == b'\n').count() as u64;
+            self.reader.consume(taken);
+            if end.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// Follows brackets and strings through an element.
+#[derive(Default)]
+struct Scan {
+    depth: u64,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Scan {
+    /// Whether the element ended just before `byte`.
+    fn ends_before(&mut self, byte: u8) -> bool {
+        if self.in_string {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return false;
+        }
+        match byte {
+            b',' | b']' | b'}' if self.depth == 0 => return true,
+            b'"' => self.in_string = true,
+            b'[' | b'{' => self.depth += 1,
+            b']' | b'}' => self.depth -= 1,
+            _ => {}
+        }
+        false
+    }
+}

@@ -1,0 +1,159 @@
+//! Putting the media of written pairs beside them.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use omnireward_core::{MediaRef, MediaSource};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, confine, fingerprint::hex};
+
+/// Where a writer puts media, and what it calls them.
+pub(crate) struct MediaFolder {
+    /// Names are relative to this folder.
+    root: PathBuf,
+    /// New files go here, below the root; empty for the root itself.
+    new: &'static str,
+}
+
+impl MediaFolder {
+    /// Names are relative to `root`; new files go to `root/new`.
+    pub(crate) fn beside(root: &Path, new: &'static str) -> Self {
+        Self {
+            root: root.to_owned(),
+            new,
+        }
+    }
+
+    /// Makes a medium available below the root and returns its name. Remote and absent media, and
+    /// files that do not exist, keep their names.
+    pub(crate) fn place(&self, media: &MediaRef) -> Result<String, Error> {
+        match &media.source {
+            MediaSource::Url(url) => Ok(url.clone()),
+            MediaSource::Absent { name } => Ok(name.clone()),
+            MediaSource::File { path, name } => self.place_file(path, name),
+            MediaSource::Bytes { bytes, name } => self.place_bytes(bytes, name.as_deref()),
+        }
+    }
+
+    fn place_file(&self, path: &Path, name: &str) -> Result<String, Error> {
+        if let Some(name) = self.name_below_root(path) {
+            return Ok(name);
+        }
+        if !path.exists() {
+            return Ok(name.to_owned());
+        }
+        let wanted = self.wanted_name(Some(name), || Ok(String::new()))?;
+        let target = self.root.join(&wanted);
+        if !target.exists() {
+            return copy_file(path, &target).map(|()| wanted);
+        }
+        if same_content(path, &target)? {
+            return Ok(wanted);
+        }
+        let bytes = fs::read(path).map_err(Error::reading(path))?;
+        self.place_bytes(&bytes, None)
+    }
+
+    fn place_bytes(&self, bytes: &[u8], name: Option<&str>) -> Result<String, Error> {
+        let by_content = || {
+            let digest = hex(&Sha256::digest(bytes));
+            let extension = extension_of("application/bin");
+            Ok(format!("{}.{extension}", &digest[..24]))
+        };
+        let mut wanted = self.wanted_name(name, by_content)?;
+        let taken = |name: &str| {
+            let target = self.root.join(name);
+            target.exists() && fs::read(&target).map_or(true, |existing| existing != bytes)
+        };
+        if taken(&wanted) {
+            wanted = self.wanted_name(None, by_content)?;
+        }
+        let target = self.root.join(&wanted);
+        if !target.exists() {
+            write_whole(&target, bytes)?;
+        }
+        Ok(wanted)
+    }
+
+    /// The name of a new file: the dataset's own where it can be one, else what `other` says.
+    fn wanted_name(
+        &self,
+        name: Option<&str>,
+        other: impl FnOnce() -> Result<String, Error>,
+    ) -> Result<String, Error> {
+        let own = name.and_then(|name| confine::spelled_inside(name).ok());
+        let name = match own {
+            Some(own) => own.to_string_lossy().replace('\\', "/"),
+            None => other()?,
+        };
+        if self.new.is_empty() || name.starts_with(&format!("{}/", self.new)) {
+            Ok(name)
+        } else {
+            Ok(format!("{}/{name}", self.new))
+        }
+    }
+
+    fn name_below_root(&self, path: &Path) -> Option<String> {
+        let root = self.root.canonicalize().ok()?;
+        let path = path.canonicalize().ok()?;
+        let below = path.strip_prefix(root).ok()?;
+        Some(below.to_string_lossy().replace('\\', "/"))
+    }
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
+    make_parent(to)?;
+    fs::copy(from, to).map_err(Error::writing(to))?;
+    Ok(())
+}
+
+fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), Error> {
+    make_parent(to)?;
+    fs::write(to, bytes).map_err(Error::writing(to))
+}
+
+fn make_parent(path: &Path) -> Result<(), Error> {
+    match path.parent() {
+        Some(parent) => fs::create_dir_all(parent).map_err(Error::writing(parent)),
+        None => Ok(()),
+    }
+}
+
+fn same_content(a: &Path, b: &Path) -> Result<bool, Error> {
+    let size = |path: &Path| path.metadata().map(|meta| meta.len()).map_err(Error::reading(path));
+    if size(a)? != size(b)? {
+        return Ok(false);
+    }
+    let open = |path: &Path| fs::File::open(path).map_err(Error::reading(path));
+    same_bytes(open(a)?, open(b)?).map_err(Error::reading(a))
+}
+
+fn same_bytes(a: fs::File, b: fs::File) -> io::Result<bool> {
+    let mut a = io::BufReader::new(a).bytes();
+    let mut b = io::BufReader::new(b).bytes();
+    loop {
+        match (a.next().transpose()?, b.next().transpose()?) {
+            (None, None) => return Ok(true),
+            (x, y) if x != y => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// A usual file extension for a media type.
+pub(crate) fn extension_of(media_type: &str) -> &str {
+    match media_type {
+        "image/jpeg" => "jpg",
+        "audio/mpeg" => "mp3",
+        "video/quicktime" | "video/mp4" => "mp4",
+        "video/x-msvideo" => "avi",
+        "model/gltf-binary" => "glb",
+        "model/gltf+json" => "gltf",
+        "audio/mp4" | "audio/x-m4a" => "m4a",
+        other => other.rsplit(['/', '-', '.']).next().unwrap_or("bin"),
+    }
+}

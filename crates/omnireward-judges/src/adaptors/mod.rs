@@ -1,0 +1,9 @@
+mod both_orders;
+mod fallback;
+mod reward;
+mod voting;
+
+pub use both_orders::BothOrders;
+pub use fallback::WithFallback;
+pub use reward::RewardJudge;
+pub use voting::Voting;

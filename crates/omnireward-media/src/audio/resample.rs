@@ -1,0 +1,155 @@
+use rubato::{
+    Fft, FixedSync, Resampler,
+    audioadapter_buffers::{direct::InterleavedSlice, owned::InterleavedOwned},
+};
+
+use super::Waveform;
+use crate::Error;
+
+/// The fastest rate in use, for studio recordings at 768 kHz. The resampler's working memory
+/// grows with the rate, so a rate beyond reason is refused.
+pub(super) const MAX_SAMPLE_RATE_HZ: u32 = 768_000;
+
+/// Frames per step. The block that the resampler filters at once has about this length; shorter
+/// ones blur the filter's edge near half the sampling rate.
+const CHUNK_FRAMES: usize = 1024;
+
+impl Waveform {
+    /// The same sound at another sampling rate.
+    ///
+    /// Band-limited (FFT) resampling, aligned in time: frame `i` of the result is the sound at
+    /// `i / hz` seconds. The result has exactly `ceil(frames · hz / sample_rate_hz)` frames.
+    ///
+    /// # Errors
+    ///
+    /// When either rate is zero or over 768 kHz.
+    pub fn resampled(&self, hz: u32) -> Result<Self, Error> {
+        if hz == self.sample_rate_hz {
+            return Ok(self.clone());
+        }
+        check_rate(self.sample_rate_hz)?;
+        check_rate(hz)?;
+        let mut samples = if self.samples.is_empty() {
+            Vec::new()
+        } else {
+            convert(self, hz)?
+        };
+        samples.resize(expected_frames(self, hz) * usize::from(self.channels), 0.0);
+        Ok(Self {
+            sample_rate_hz: hz,
+            channels: self.channels,
+            samples,
+        })
+    }
+}
+
+fn check_rate(hz: u32) -> Result<(), Error> {
+    if (1..=MAX_SAMPLE_RATE_HZ).contains(&hz) {
+        return Ok(());
+    }
+    Err(Error::audio(
+        "samples",
+        format!("a rate of `{hz}` Hz is outside 1 to {MAX_SAMPLE_RATE_HZ} Hz"),
+    ))
+}
+
+/// In whole numbers: the resampler's own count is a rounded product and may be one frame off.
+fn expected_frames(waveform: &Waveform, hz: u32) -> usize {
+    let scaled = waveform.frames() as u128 * u128::from(hz);
+    scaled.div_ceil(u128::from(waveform.sample_rate_hz)) as usize
+}
+
+fn convert(waveform: &Waveform, hz: u32) -> Result<Vec<f32>, Error> {
+    let failed = |reason: &'static str| move || Error::audio("samples", reason);
+    let channels = usize::from(waveform.channels);
+    let mut resampler = Fft::<f32>::new_custom(
+        waveform.sample_rate_hz as usize,
+        hz as usize,
+        CHUNK_FRAMES,
+        1,
+        channels,
+        rubato::WindowFunction::BlackmanHarris2,
+        FixedSync::Both,
+    )
+    .map_err(|cause| failed("no resampler for these rates")().caused_by(cause))?;
+    let frames = waveform.frames();
+    let input = InterleavedSlice::new(&waveform.samples, channels, frames)
+        .map_err(|cause| failed("the samples are no whole frames")().caused_by(cause))?;
+    let output: InterleavedOwned<f32> = resampler
+        .process_all(&input, frames, None)
+        .map_err(|cause| failed("resampling failed")().caused_by(cause))?;
+    Ok(output.take_data())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f32::consts::TAU;
+
+    use super::*;
+
+    fn tone(hz: f32, sample_rate_hz: u32, frames: usize) -> Waveform {
+        Waveform {
+            sample_rate_hz,
+            channels: 1,
+            samples: (0..frames)
+                .map(|i| (TAU * hz * i as f32 / sample_rate_hz as f32).sin() * 0.5)
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn lengths_are_exact() {
+        let cases = [
+            (44_100, 16_000, 132_300, 48_000),
+            (44_100, 16_000, 1, 1),
+            (48_000, 16_000, 193_536, 64_512),
+            (8_000, 16_000, 7, 14),
+            (24_000, 16_000, 111_361, 74_241),
+            (16_000, 16_000, 5, 5),
+            (44_100, 16_000, 0, 0),
+        ];
+        for (from, to, frames, expected) in cases {
+            let resampled = tone(100.0, from, frames).resampled(to).unwrap();
+            assert_eq!(resampled.frames(), expected, "{from} to {to}, {frames} frames");
+        }
+    }
+
+    #[test]
+    fn a_tone_below_both_limits_is_kept_in_place_and_level() {
+        for (from, to) in [(44_100, 16_000), (24_000, 16_000), (8_000, 16_000), (48_000, 16_000)] {
+            let resampled = tone(440.0, from, from as usize).resampled(to).unwrap();
+            let expected = tone(440.0, to, to as usize);
+            // The ends lean on silence outside the clip.
+            let inner = 400..to as usize - 400;
+            let worst = inner
+                .map(|i| (resampled.samples[i] - expected.samples[i]).abs())
+                .fold(0.0, f32::max);
+            assert!(worst < 1e-3, "{from} to {to}: off by {worst}");
+        }
+    }
+
+    #[test]
+    fn a_tone_above_the_new_limit_is_removed_and_does_not_fold_back() {
+        let resampled = tone(11_000.0, 44_100, 44_100).resampled(16_000).unwrap();
+        let loudest = resampled.samples[400..15_600].iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+        assert!(loudest < 1e-3, "{loudest}");
+    }
+
+    #[test]
+    fn channels_do_not_mix() {
+        let mono = tone(300.0, 44_100, 4410);
+        let stereo = Waveform {
+            channels: 2,
+            samples: mono.samples.iter().flat_map(|&s| [s, 0.0]).collect(),
+            ..mono
+        };
+        let resampled = stereo.resampled(16_000).unwrap();
+        assert!(resampled.samples.iter().skip(1).step_by(2).all(|s| s.abs() < 1e-6));
+    }
+
+    #[test]
+    fn impossible_rates_are_refused() {
+        assert!(tone(1.0, 8000, 10).resampled(0).is_err());
+        assert!(tone(1.0, 8000, 10).resampled(u32::MAX).is_err());
+    }
+}

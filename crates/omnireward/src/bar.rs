@@ -1,0 +1,94 @@
+use std::{
+    io::IsTerminal,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use omnireward_core::Progress;
+
+/// Without a terminal, a line is written this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Draws progress on stderr: a bar with rate and time left on a terminal, a line now and then
+/// elsewhere, nothing when quiet.
+pub(crate) struct Bar {
+    quiet: bool,
+    stage: Mutex<Option<Stage>>,
+}
+
+struct Stage {
+    name: String,
+    bar: ProgressBar,
+    last_line: Instant,
+}
+
+impl Bar {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            stage: Mutex::new(None),
+        }
+    }
+
+    fn with_stage(&self, act: impl FnOnce(&mut Option<Stage>)) {
+        act(&mut self.stage.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, name: &str, total: Option<u64>) {
+        let bar = if self.quiet {
+            ProgressBar::hidden()
+        } else {
+            total.map_or_else(ProgressBar::new_spinner, ProgressBar::new)
+        };
+        let template = if total.is_some() {
+            "{prefix} {bar:28.cyan/dim} {pos}/{len} · {per_sec} · {eta} left  {msg}"
+        } else {
+            "{prefix} {spinner} {pos} · {per_sec}  {msg}"
+        };
+        bar.set_style(
+            ProgressStyle::with_template(template)
+                .expect("the template is fixed")
+                .progress_chars("━━─"),
+        );
+        bar.set_prefix(name.to_owned());
+        self.with_stage(|stage| {
+            *stage = Some(Stage {
+                name: name.to_owned(),
+                bar,
+                last_line: Instant::now(),
+            });
+        });
+    }
+
+    #[expect(clippy::print_stderr, reason = "progress belongs on stderr")]
+    fn advance(&self, steps: u64, note: &str) {
+        self.with_stage(|stage| {
+            let Some(stage) = stage else { return };
+            stage.bar.inc(steps);
+            stage.bar.set_message(note.to_owned());
+            let is_line_due = stage.last_line.elapsed() >= LINE_EVERY;
+            if is_line_due && !self.quiet && !std::io::stderr().is_terminal() {
+                stage.last_line = Instant::now();
+                let total = stage.bar.length().map_or_else(String::new, |n| format!("/{n}"));
+                eprintln!(
+                    "{}: {}{total}, {:.1}/s, {:.0} s left  {note}",
+                    stage.name,
+                    stage.bar.position(),
+                    stage.bar.per_sec(),
+                    stage.bar.eta().as_secs_f64(),
+                );
+            }
+        });
+    }
+
+    fn end(&self) {
+        self.with_stage(|stage| {
+            if let Some(stage) = stage.take() {
+                stage.bar.finish_and_clear();
+            }
+        });
+    }
+}
