@@ -10,7 +10,7 @@ use std::{
 
 use omnireward_core::{MediaRef, MediaSource, Modality};
 
-use crate::{Error, OpenOptions, RowError};
+use crate::{Error, OpenOptions, RowError, hub};
 
 /// The rule that a dataset's name for a medium breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -154,9 +154,14 @@ fn follow_inside(root: &Path, path: &Path) -> Result<(), PathError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(unexamined(error)),
     };
+    // The files of a hub snapshot are links into the same repository's blobs.
+    let blobs = hub::shared_blobs(&real_root);
+    let stays_inside = |real: &Path| {
+        real.starts_with(&real_root) || blobs.as_ref().is_some_and(|blobs| real.starts_with(blobs))
+    };
     for ancestor in path.ancestors().take_while(|ancestor| *ancestor != root) {
         match ancestor.canonicalize() {
-            Ok(real) if real.starts_with(&real_root) => return Ok(()),
+            Ok(real) if stays_inside(&real) => return Ok(()),
             Ok(_) => return Err(PathError::LeavesByLink),
             // A link to nowhere "does not exist", but somebody may create what it names.
             Err(_) if ancestor.is_symlink() => return Err(PathError::LeavesByLink),

@@ -5,7 +5,7 @@ use std::{
 
 use omnireward_core::InvalidPair;
 
-use crate::{Format, PathError};
+use crate::{Format, PathError, hub::HubError};
 
 /// Why a dataset could not be found, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +130,9 @@ pub enum Error {
         /// The rule it breaks.
         source: PathError,
     },
+    /// A repository could not be had from a hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// A pair cannot be expressed in the format it was to be written in.
     #[error("pair `{id}` cannot be written as {format}: {reason}")]
     Unwritable {

@@ -16,7 +16,6 @@ use serde_json::Value;
 use crate::{
     Error, Rows,
     error::Fault,
-    json_lines::COUNTED_BYTES,
     record::{Record, validated},
 };
 
@@ -64,16 +63,7 @@ fn in_element(mut fault: Fault, index: u64) -> Fault {
 pub(crate) fn elements(
     file: &Path,
 ) -> Result<impl Iterator<Item = Result<Element, Error>> + Send + use<>, Error> {
-    let opened = File::open(file).map_err(Error::reading(file))?;
-    Ok(Elements {
-        file: file.to_owned(),
-        bytes: Bytes {
-            reader: BufReader::with_capacity(64 << 10, opened),
-            line: 1,
-        },
-        state: State::Start,
-        index: 0,
-    })
+    Elements::open(file)
 }
 
 /// The first element of the array in a file, if it has one. For recognising formats.
@@ -81,32 +71,12 @@ pub(crate) fn first_value(file: &Path) -> Option<Value> {
     elements(file).ok()?.next()?.ok().map(|element| element.value)
 }
 
-/// The number of elements, found by a scan that parses nothing; `None` for a file that is broken
-/// or so large that counting would delay its first row.
-pub(crate) fn quick_count(file: &Path) -> Result<Option<u64>, Error> {
-    let opened = File::open(file).map_err(Error::reading(file))?;
-    let size = opened.metadata().map_err(Error::reading(file))?.len();
-    if size > COUNTED_BYTES {
-        return Ok(None);
-    }
-    let mut elements = Elements {
-        file: file.to_owned(),
-        bytes: Bytes {
-            reader: BufReader::with_capacity(64 << 10, opened),
-            line: 1,
-        },
-        state: State::Start,
-        index: 0,
-    };
+/// The number of elements, found by a scan that parses nothing.
+pub(crate) fn count(file: &Path) -> Result<u64, Error> {
+    let mut elements = Elements::open(file)?;
     let mut text = Vec::new();
-    loop {
-        match elements.next_text(&mut text) {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(Some(elements.index)),
-            // Reported when the rows are read.
-            Err(_) => return Ok(None),
-        }
-    }
+    while elements.next_text(&mut text)?.is_some() {}
+    Ok(elements.index)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -147,6 +117,19 @@ impl Iterator for Elements {
 }
 
 impl Elements {
+    fn open(file: &Path) -> Result<Self, Error> {
+        let opened = File::open(file).map_err(Error::reading(file))?;
+        Ok(Self {
+            file: file.to_owned(),
+            bytes: Bytes {
+                reader: BufReader::with_capacity(64 << 10, opened),
+                line: 1,
+            },
+            state: State::Start,
+            index: 0,
+        })
+    }
+
     /// Puts the text of the next element in `text` and returns the line it starts on; `None` at
     /// the end of the array.
     fn next_text(&mut self, text: &mut Vec<u8>) -> Result<Option<u64>, Error> {

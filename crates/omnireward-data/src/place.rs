@@ -46,7 +46,10 @@ impl MediaFolder {
         if !path.exists() {
             return Ok(name.to_owned());
         }
-        let wanted = self.wanted_name(Some(name), || Ok(String::new()))?;
+        let Some(wanted) = self.own_name(name) else {
+            let bytes = fs::read(path).map_err(Error::reading(path))?;
+            return self.place_bytes(&bytes, None);
+        };
         let target = self.root.join(&wanted);
         if !target.exists() {
             return copy_file(path, &target).map(|()| wanted);
@@ -58,20 +61,17 @@ impl MediaFolder {
         self.place_bytes(&bytes, None)
     }
 
-    fn place_bytes(&self, bytes: &[u8], name: Option<&str>) -> Result<String, Error> {
-        let by_content = || {
-            let digest = hex(&Sha256::digest(bytes));
-            let extension = extension_of("application/bin");
-            Ok(format!("{}.{extension}", &digest[..24]))
-        };
-        let mut wanted = self.wanted_name(name, by_content)?;
-        let taken = |name: &str| {
-            let target = self.root.join(name);
-            target.exists() && fs::read(&target).map_or(true, |existing| existing != bytes)
-        };
-        if taken(&wanted) {
-            wanted = self.wanted_name(None, by_content)?;
+    /// The name that a medium gets when it is new.
+    pub(crate) fn name_of(&self, media: &MediaRef) -> String {
+        match &media.source {
+            MediaSource::Bytes { bytes, name: None } => self.below_new(&name_by_content(bytes)),
+            _ => self.own_name(media.name()).unwrap_or_else(|| media.name().to_owned()),
         }
+    }
+
+    fn place_bytes(&self, bytes: &[u8], name: Option<&str>) -> Result<String, Error> {
+        let own = name.and_then(|name| self.own_name(name)).filter(|name| self.is_free(name, bytes));
+        let wanted = own.unwrap_or_else(|| self.below_new(&name_by_content(bytes)));
         let target = self.root.join(&wanted);
         if !target.exists() {
             write_whole(&target, bytes)?;
@@ -79,21 +79,23 @@ impl MediaFolder {
         Ok(wanted)
     }
 
-    /// The name of a new file: the dataset's own where it can be one, else what `other` says.
-    fn wanted_name(
-        &self,
-        name: Option<&str>,
-        other: impl FnOnce() -> Result<String, Error>,
-    ) -> Result<String, Error> {
-        let own = name.and_then(|name| confine::spelled_inside(name).ok());
-        let name = match own {
-            Some(own) => own.to_string_lossy().replace('\\', "/"),
-            None => other()?,
-        };
+    /// Whether no other content has the name.
+    fn is_free(&self, name: &str, bytes: &[u8]) -> bool {
+        let target = self.root.join(name);
+        !target.exists() || fs::read(&target).is_ok_and(|existing| existing == bytes)
+    }
+
+    /// The dataset's own name for a medium, where it can be that of a file below the root.
+    fn own_name(&self, name: &str) -> Option<String> {
+        let own = confine::spelled_inside(name).ok()?;
+        Some(self.below_new(&own.to_string_lossy().replace('\\', "/")))
+    }
+
+    fn below_new(&self, name: &str) -> String {
         if self.new.is_empty() || name.starts_with(&format!("{}/", self.new)) {
-            Ok(name)
+            name.to_owned()
         } else {
-            Ok(format!("{}/{name}", self.new))
+            format!("{}/{name}", self.new)
         }
     }
 
@@ -142,6 +144,14 @@ fn same_bytes(a: fs::File, b: fs::File) -> io::Result<bool> {
             _ => {}
         }
     }
+}
+
+/// A name for bytes that came without one.
+fn name_by_content(bytes: &[u8]) -> String {
+    let digest = hex(&Sha256::digest(bytes));
+    let extension = crate::omnireward_media::sniff(bytes)
+        .map_or("bin", |format| extension_of(format.media_type()));
+    format!("{}.{extension}", &digest[..24])
 }
 
 /// A usual file extension for a media type.

@@ -109,14 +109,14 @@ fn draw(seed: u64, pair: &PreferencePair, setting: Setting) -> Preference {
 mod tests {
     use super::*;
     use crate::order::shown_swapped;
-    use futures::executor::block_on;
+    use crate::testing::ready;
 
     fn pair(id: &str, first: &str, second: &str) -> PreferencePair {
         PreferencePair::new(id, Task::T2T, "p", [Response::text(first), Response::text(second)])
     }
 
     fn prefers(judge: Baseline, pair: &PreferencePair, setting: Setting) -> Preference {
-        block_on(judge.judge(pair, setting)).unwrap().preference.unwrap()
+        ready(judge.judge(pair, setting)).unwrap().preference.unwrap()
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         let setting = Setting::WithTies;
         assert_eq!(prefers(judge, &pair("a", "ééé", "abcd"), setting), Preference::Second);
         assert_eq!(prefers(judge, &pair("a", "ééé", "abc"), setting), Preference::Tie);
-        let verdict = block_on(judge.judge(&pair("a", "x", "abc"), setting)).unwrap();
+        let verdict = ready(judge.judge(&pair("a", "x", "abc"), setting)).unwrap();
         assert_eq!(verdict.scores, Some(vec![1.0, 3.0]));
         assert!(judge.supports(Task::TV2T) && !judge.supports(Task::T2I));
         assert!(!judge.is_order_sensitive());

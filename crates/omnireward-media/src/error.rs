@@ -180,6 +180,8 @@ pub enum LimitKind {
     Bytes,
     /// Width times height.
     Pixels,
+    /// Pixels of all the frames that must be decoded to reach those asked for.
+    DecodedPixels,
     /// Frames of a video.
     Frames,
     /// Duration.
@@ -193,6 +195,7 @@ impl fmt::Display for LimitKind {
         f.pad(match self {
             Self::Bytes => "bytes",
             Self::Pixels => "pixels",
+            Self::DecodedPixels => "pixels to decode",
             Self::Frames => "frames",
             Self::Seconds => "seconds",
             Self::Triangles => "triangles",

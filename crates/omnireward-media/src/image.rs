@@ -13,9 +13,7 @@ use ::image::{
     },
     imageops::{self, FilterType},
 };
-use zune_jpeg::zune_core::{
-    bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions,
-};
+use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 
 use crate::{Error, Format, Limits, contain::contain, sniff::sniff_or_error};
 
@@ -80,8 +78,7 @@ fn decode_jpeg(
         .set_max_height(usize::from(u16::MAX))
         .jpeg_set_out_colorspace(colors);
     contain(Format::Jpeg, || {
-        let mut decoder =
-            zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+        let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
         let malformed = |reason: &str, cause: String| Error::image("JPEG", reason).caused_by(cause);
         decoder
             .decode_headers()
@@ -91,9 +88,9 @@ fn decode_jpeg(
             .expect("the headers were decoded, so the dimensions are known");
         let (width, height) = (width as u32, height as u32);
         limits.check_pixels(width, height)?;
-        let pixels = decoder
-            .decode()
-            .map_err(|cause| malformed("the data are malformed or cut short", format!("{cause:?}")))?;
+        let pixels = decoder.decode().map_err(|cause| {
+            malformed("the data are malformed or cut short", format!("{cause:?}"))
+        })?;
         let expected = width as usize * height as usize * colors.num_components();
         if pixels.len() != expected {
             return Err(Error::image("JPEG", "the color space is not supported"));
@@ -121,9 +118,8 @@ fn read_pixels<D: ImageDecoder>(
     decoder: ::image::ImageResult<D>,
     limits: &Limits,
 ) -> Result<RgbaImage, Error> {
-    let mut decoder = decoder.map_err(|cause| {
-        Error::image(format.name(), "the header is malformed").caused_by(cause)
-    })?;
+    let mut decoder = decoder
+        .map_err(|cause| Error::image(format.name(), "the header is malformed").caused_by(cause))?;
     let (width, height) = decoder.dimensions();
     limits.check_pixels(width, height)?;
     decoder
@@ -203,8 +199,8 @@ pub fn shrink_to_fit(image: &RgbImage, max_width: u32, max_height: u32) -> RgbIm
     if width <= max_width && height <= max_height {
         return image.clone();
     }
-    let scale = (f64::from(max_width) / f64::from(width))
-        .min(f64::from(max_height) / f64::from(height));
+    let scale =
+        (f64::from(max_width) / f64::from(width)).min(f64::from(max_height) / f64::from(height));
     let shrunk = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
     imageops::resize(image, shrunk(width), shrunk(height), FilterType::Triangle)
 }
@@ -241,7 +237,12 @@ mod tests {
 
     fn gradient(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {
-            [(x * 7 % 256) as u8, (y * 5 % 256) as u8, ((x + y) % 256) as u8].into()
+            [
+                (x * 7 % 256) as u8,
+                (y * 5 % 256) as u8,
+                ((x + y) % 256) as u8,
+            ]
+            .into()
         })
     }
 
@@ -249,7 +250,10 @@ mod tests {
     fn png_round_trips_exactly_and_jpeg_nearly() {
         let image = gradient(40, 30);
         let limits = Limits::default();
-        assert_eq!(decode_on_white(&encode_png(&image), &limits).unwrap(), image);
+        assert_eq!(
+            decode_on_white(&encode_png(&image), &limits).unwrap(),
+            image
+        );
 
         let back = decode_on_white(&encode_jpeg(&image, 95), &limits).unwrap();
         assert_eq!(back.dimensions(), image.dimensions());
@@ -265,8 +269,8 @@ mod tests {
 
     #[test]
     fn transparency_is_put_on_white() {
-        let image = RgbaImage::from_raw(3, 1, vec![0, 0, 0, 0, 10, 20, 30, 255, 0, 100, 255, 128])
-            .unwrap();
+        let image =
+            RgbaImage::from_raw(3, 1, vec![0, 0, 0, 0, 10, 20, 30, 255, 0, 100, 255, 128]).unwrap();
         assert_eq!(
             on_white(&image).into_raw(),
             [255, 255, 255, 10, 20, 30, 127, 177, 255]
@@ -278,7 +282,10 @@ mod tests {
         let image = gradient(40, 30);
         assert_eq!(shrink_to_fit(&image, 100, 100), image);
         assert_eq!(shrink_to_fit(&image, 20, 20).dimensions(), (20, 15));
-        assert_eq!(shrink_to_fit(&gradient(1000, 1), 10, 10).dimensions(), (10, 1));
+        assert_eq!(
+            shrink_to_fit(&gradient(1000, 1), 10, 10).dimensions(),
+            (10, 1)
+        );
     }
 
     #[test]

@@ -44,7 +44,10 @@ pub(crate) fn read_file(path: &Path, name: &str, limits: &Limits) -> Result<Vec<
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     // The file may grow while it is read.
     File::open(path)
-        .and_then(|file| file.take(limits.bytes.saturating_add(1)).read_to_end(&mut bytes))
+        .and_then(|file| {
+            file.take(limits.bytes.saturating_add(1))
+                .read_to_end(&mut bytes)
+        })
         .map_err(failed)?;
     limits.check_bytes(bytes.len() as u64)?;
     Ok(bytes)

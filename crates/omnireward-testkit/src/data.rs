@@ -23,6 +23,10 @@ pub fn real_data(relative: &str) -> Option<PathBuf> {
         return None;
     }
     let path = root.join(relative);
-    assert!(path.exists(), "{} is missing from the test data", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing from the test data",
+        path.display()
+    );
     Some(path)
 }

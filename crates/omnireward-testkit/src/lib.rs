@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod chat_server;
 mod data;
 
+pub use chat_server::{Behaviour, ChatServer, ChatServerConfig};
 pub use data::real_data;

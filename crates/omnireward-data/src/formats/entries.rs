@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::parquet_rows::{self, Embedded};
 use crate::{
-    Error, Rows,
+    Error, RowError, Rows,
     error::Fault,
     json_array, json_lines,
     record::{Record, validated},
@@ -22,7 +22,7 @@ use crate::{
 
 /// A record, and where it stands.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct RawRow {
     /// Its position among the records of the file, from 0.
     pub(crate) index: u64,
     /// The line it starts on, or its row, from 1.
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
 }
 
 /// Records one after the other.
-pub(crate) type Entries = Box<dyn Iterator<Item = Result<Entry, Error>> + Send>;
+pub(crate) type RawRows = Box<dyn Iterator<Item = Result<RawRow, Error>> + Send>;
 
 /// The largest file that is one JSON object and so has to be read as a whole, in bytes.
 const WHOLE_OBJECT_LIMIT: u64 = 256 << 20;
@@ -53,7 +53,7 @@ enum Encoding {
 /// a row error and reading goes on.
 pub(crate) fn rows(
     file: &Path,
-    mut convert: impl FnMut(Entry) -> Result<Vec<PreferencePair>, Fault> + Send + 'static,
+    mut convert: impl FnMut(RawRow) -> Result<Vec<PreferencePair>, Fault> + Send + 'static,
 ) -> Result<Rows, Error> {
     let path = file.to_owned();
     let rows = entries(file)?.flat_map(move |entry| {
@@ -74,7 +74,7 @@ pub(crate) fn rows(
 /// rest.
 pub(crate) fn gathered<T>(
     file: &Path,
-    mut read: impl FnMut(Entry) -> Result<T, Fault>,
+    mut read: impl FnMut(RawRow) -> Result<T, Fault>,
     convert: impl FnOnce(Vec<T>) -> Vec<PreferencePair>,
 ) -> Result<Rows, Error> {
     let mut good = Vec::new();
@@ -94,7 +94,7 @@ pub(crate) fn gathered<T>(
 }
 
 /// The records of a file.
-pub(crate) fn entries(file: &Path) -> Result<Entries, Error> {
+pub(crate) fn entries(file: &Path) -> Result<RawRows, Error> {
     Ok(match encoding(file)? {
         Encoding::Array => Box::new(array(file)?),
         Encoding::Lines => Box::new(lines(file)?),
@@ -109,39 +109,23 @@ pub(crate) fn first_record(file: &Path) -> Option<Map<String, Value>> {
     Some(entries(file).ok()?.next()?.ok()?.record.into_extra())
 }
 
-/// The number of records, counted without looking into them.
-pub(crate) fn count(file: &Path) -> Result<u64, Error> {
-    match encoding(file)? {
-        Encoding::Array => json_array::count(file),
-        Encoding::Object => Ok(1),
-        Encoding::Parquet => parquet_rows::count(file),
-        Encoding::Lines => {
-            let opened = File::open(file).map_err(Error::reading(file))?;
-            let mut count = 0;
-            for line in BufReader::new(opened).split(b'\n') {
-                let line = line.map_err(Error::reading(file))?;
-                count += u64::from(!line.iter().all(u8::is_ascii_whitespace));
-            }
-            Ok(count)
-        }
-        Encoding::Csv => {
-            let mut count = 0;
-            for entry in csv(file)? {
-                entry.or_else(|error| if error.is_row() { Ok(None) } else { Err(error) }.map(|_: Option<Entry>| empty()))?;
-                count += 1;
-            }
-            Ok(count)
-        }
-    }
+/// The number of records, where it can be had without reading through a large file.
+pub(crate) fn quick_count(file: &Path) -> Result<Option<u64>, Error> {
+    let size = file.metadata().map_err(Error::reading(file))?.len();
+    let small = size <= json_lines::COUNTED_BYTES;
+    // A file that cannot be counted says why when it is read.
+    Ok(match encoding(file)? {
+        Encoding::Lines => json_lines::quick_count(file)?,
+        Encoding::Array if small => json_array::count(file).ok(),
+        Encoding::Csv if small => csv(file).ok().map(|rows| rows.count() as u64),
+        Encoding::Object => Some(1),
+        Encoding::Parquet => parquet_rows::count(file).ok(),
+        Encoding::Array | Encoding::Csv => None,
+    })
 }
 
-fn empty() -> Entry {
-    Entry {
-        index: 0,
-        line: 0,
-        record: Record::of_fields(Map::new()),
-        media: Embedded::new(),
-    }
+pub(crate) fn is_csv(file: &Path) -> bool {
+    has_extension(file, "csv")
 }
 
 pub(crate) fn is_parquet(file: &Path) -> bool {
@@ -157,7 +141,7 @@ fn encoding(file: &Path) -> Result<Encoding, Error> {
     if is_parquet(file) {
         return Ok(Encoding::Parquet);
     }
-    if has_extension(file, "csv") {
+    if is_csv(file) {
         return Ok(Encoding::Csv);
     }
     if has_extension(file, "jsonl") {
@@ -191,7 +175,7 @@ fn first_solid_byte(reader: &mut BufReader<File>) -> std::io::Result<Option<u8>>
     }
 }
 
-fn lines(file: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + Send + use<>, Error> {
+fn lines(file: &Path) -> Result<impl Iterator<Item = Result<RawRow, Error>> + Send + use<>, Error> {
     let path = file.to_owned();
     Ok(json_lines::values(file)?.enumerate().map(move |(index, value)| {
         let (line, value) = value?;
@@ -199,7 +183,7 @@ fn lines(file: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + Sen
     }))
 }
 
-fn array(file: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + Send + use<>, Error> {
+fn array(file: &Path) -> Result<impl Iterator<Item = Result<RawRow, Error>> + Send + use<>, Error> {
     let path = file.to_owned();
     Ok(json_array::elements(file)?.map(move |element| {
         let element = element?;
@@ -207,7 +191,7 @@ fn array(file: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + Sen
     }))
 }
 
-fn object(file: &Path) -> Result<Entry, Error> {
+fn object(file: &Path) -> Result<RawRow, Error> {
     let opened = File::open(file).map_err(Error::reading(file))?;
     let value = serde_json::from_reader(BufReader::new(opened.take(WHOLE_OBJECT_LIMIT)))
         .map_err(|error| Error::Json {
@@ -218,21 +202,17 @@ fn object(file: &Path) -> Result<Entry, Error> {
     entry(file, 0, 1, value)
 }
 
-fn entry(file: &Path, index: u64, line: u64, value: Value) -> Result<Entry, Error> {
+fn entry(file: &Path, index: u64, line: u64, value: Value) -> Result<RawRow, Error> {
     let record = Record::new(value).map_err(|fault| fault.at(file, line))?;
-    Ok(Entry { index, line, record, media: Embedded::new() })
+    Ok(RawRow { index, line, record, media: Embedded::new() })
 }
 
-fn csv(file: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + Send + use<>, Error> {
-    let broken = |file: &Path| {
-        let file = file.to_owned();
-        move |source| Error::Csv { file, source }
-    };
-    let mut reader = csv::Reader::from_path(file).map_err(broken(file))?;
-    let headers = reader.headers().map_err(broken(file))?.clone();
+fn csv(file: &Path) -> Result<impl Iterator<Item = Result<RawRow, Error>> + Send + use<>, Error> {
+    let mut reader = csv::Reader::from_path(file).map_err(|source| broken_csv(file, source))?;
+    let headers = reader.headers().map_err(|source| broken_csv(file, source))?.clone();
     let path: PathBuf = file.to_owned();
     Ok(reader.into_records().enumerate().map(move |(index, cells)| {
-        let cells = cells.map_err(broken(&path))?;
+        let cells = cells.map_err(|error| broken_csv(&path, error))?;
         let line = cells.position().map_or(index as u64 + 2, csv::Position::line);
         let fields = headers
             .iter()
@@ -240,7 +220,32 @@ fn csv(file: &Path) -> Result<impl Iterator<Item = Result<Entry, Error>> + Send 
             .filter(|(_, cell)| !cell.is_empty())
             .map(|(name, cell)| (name.to_owned(), Value::from(cell)))
             .collect();
-        let record = Record::of_fields(fields);
-        Ok(Entry { index: index as u64, line, record, media: Embedded::new() })
+        Ok(RawRow {
+            index: index as u64,
+            line,
+            record: record_of(fields),
+            media: Embedded::new(),
+        })
     }))
+}
+
+/// A row with too few cells loses only itself; reading goes on after it.
+fn broken_csv(file: &Path, source: csv::Error) -> Error {
+    match (source.kind(), source.position()) {
+        (csv::ErrorKind::UnequalLengths { expected_len, len, .. }, Some(position)) => {
+            let reason = format!("{len} cells under {expected_len} headings");
+            Fault::from(RowError::Inconsistent(reason)).at(file, position.line())
+        }
+        _ => Error::Csv { file: file.to_owned(), source },
+    }
+}
+
+/// The headings of a comma-separated file.
+pub(crate) fn csv_headings(file: &Path) -> Option<Vec<String>> {
+    let mut reader = csv::Reader::from_path(file).ok()?;
+    Some(reader.headers().ok()?.iter().map(str::to_owned).collect())
+}
+
+pub(crate) fn record_of(fields: Map<String, Value>) -> Record {
+    Record::new(Value::Object(fields)).expect("an object is a record")
 }

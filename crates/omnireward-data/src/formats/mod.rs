@@ -1,15 +1,54 @@
 //! One module a format: how it is recognised, and how its records become pairs.
 
-// mod omni;
-// mod omni_json;
-// mod omni_parquet;
+mod aes_pam;
+mod agiqa3k;
+mod audiojudge;
+mod demos;
+mod entries;
+mod fetv;
+mod genai_bench;
+mod hhh_rubric;
+mod imagereward;
+mod judgebench;
+mod labels;
+mod llama_factory;
+mod llmbar;
+mod mjbench;
+mod multimodal_rewardbench;
+mod omni;
+mod omni_json;
+mod omni_parquet;
+mod omni_parquet_writer;
 mod pairs_jsonl;
+mod pandalm;
+mod parquet_rows;
+mod ratings;
+mod rewardbench;
+mod rewardbench2;
+mod rm_bench;
+mod sketch;
+mod source;
+mod speech;
+mod stanford_t23d;
+mod tifa;
+mod trl;
+mod turns;
+mod vicuna_reviews;
+mod vicuna_rubric;
+mod videoalign;
+mod videophy;
+mod vl_rewardbench;
 
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Format, OpenOptions, Part};
 
+pub use omni_json::omni_json;
+pub use omni_parquet_writer::omni_parquet;
+pub use llama_factory::llama_factory_ranking;
 pub use pairs_jsonl::pairs_jsonl;
+pub use rewardbench::reward_bench;
+pub use trl::trl_preference;
 
 /// What the program knows about a format.
 pub(crate) struct Entry {
@@ -25,11 +64,53 @@ pub(crate) struct Entry {
 /// All formats. Each is recognised by something that the others lack, so the order means nothing.
 pub(crate) const TABLE: &[Entry] = &[
     Entry {
+        format: Format::OmniJson,
+        looked_for: "a folder with `text_to_text_preferences.json` or another task's, or such a file",
+        matches: omni_json::matches,
+        open: omni_json::open,
+    },
+    Entry {
+        format: Format::OmniParquet,
+        looked_for: "a folder with `text_to_text/test*.parquet` or another task's",
+        matches: omni_parquet::matches,
+        open: omni_parquet::open,
+    },
+    Entry {
         format: Format::Pairs,
         looked_for: "a `.jsonl` file, or one in a folder, of objects with `id`, `prompt` and `responses`",
         matches: pairs_jsonl::matches,
         open: pairs_jsonl::open,
     },
+    vl_rewardbench::ENTRY,
+    multimodal_rewardbench::ENTRY,
+    rewardbench::ENTRY,
+    rewardbench2::ENTRY,
+    rm_bench::ENTRY,
+    llmbar::ENTRY,
+    judgebench::ENTRY,
+    pandalm::ENTRY,
+    llama_factory::ENTRY,
+    trl::ENTRY,
+    vicuna_rubric::ENTRY,
+    hhh_rubric::ENTRY,
+    mjbench::ENTRY,
+    imagereward::DEMO,
+    imagereward::RANKINGS,
+    agiqa3k::ENTRY,
+    demos::EDIT,
+    demos::QUESTION,
+    videoalign::ENTRY,
+    fetv::ENTRY,
+    videophy::FIRST,
+    videophy::SECOND,
+    speech::SPEAK_BENCH,
+    speech::SPEED,
+    aes_pam::ENTRY,
+    stanford_t23d::ENTRY,
+    genai_bench::ENTRY,
+    audiojudge::ENTRY,
+    vicuna_reviews::ENTRY,
+    tifa::ENTRY,
 ];
 
 /// `path` itself when it is a file with the extension, else such files directly in the folder,

@@ -64,10 +64,17 @@ impl Rating {
         Self { mean, spread: None }
     }
 
-    /// The mean of single ratings; `None` when there are none.
+    /// The mean and the sample standard deviation of single ratings; `None` when there are none.
+    /// One rating has no spread.
     pub(crate) fn mean_of(ratings: &[f64]) -> Option<Self> {
+        if ratings.is_empty() {
+            return None;
+        }
         let count = ratings.len() as f64;
-        (!ratings.is_empty()).then(|| Self::of(ratings.iter().sum::<f64>() / count))
+        let mean = ratings.iter().sum::<f64>() / count;
+        let squares: f64 = ratings.iter().map(|rating| (rating - mean).powi(2)).sum();
+        let spread = (ratings.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
+        Some(Self { mean, spread })
     }
 
     /// A rank as a rating: 1 is best.
@@ -173,7 +180,8 @@ mod tests {
     #[test]
     fn no_ratings_have_no_mean() {
         assert_eq!(Rating::mean_of(&[]), None);
-        assert_eq!(Rating::mean_of(&[1.0, 2.0]), Some(Rating::of(1.5)));
+        assert_eq!(Rating::mean_of(&[2.0]), Some(Rating::of(2.0)));
+        assert_eq!(Rating::mean_of(&[1.0, 2.0, 3.0]), Some(rating(2.0, 1.0)));
     }
 
     proptest! {

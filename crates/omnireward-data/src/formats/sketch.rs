@@ -61,6 +61,11 @@ impl Sketch {
             let fields = parquet_rows::kinds(file)?;
             return Some(Self { fields, nested: None });
         }
+        if entries::is_csv(file) {
+            let fields = entries::csv_headings(file)?;
+            let fields = fields.into_iter().map(|name| (name, Kind::Text)).collect();
+            return Some(Self { fields, nested: None });
+        }
         Some(Self::of_record(&entries::first_record(file)?))
     }
 

@@ -1,7 +1,7 @@
 use omnireward_core::Preference;
 use serde::{Deserialize, Serialize};
 
-use super::Judged;
+use super::{Judged, margin};
 use crate::stats::{Scale as AlphaScale, cohen_kappa, kendall_tau_b, krippendorff_alpha, spearman};
 
 /// Agreement between verdicts and labels beyond what chance gives, over scored rows.
@@ -30,7 +30,7 @@ impl JudgeAgreement {
         let units: Vec<[f64; 2]> = both.iter().map(|(a, b)| [rank(*a), rank(*b)]).collect();
         let (margins, labels): (Vec<f64>, Vec<f64>) = judged
             .iter()
-            .filter_map(|j| Some((j.row.margin()?, rank(j.label))))
+            .filter_map(|j| Some((margin(j.row)?, rank(j.label))))
             .unzip();
         Self {
             rows: both.len() as u64,

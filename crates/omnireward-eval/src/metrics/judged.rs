@@ -47,3 +47,10 @@ pub(crate) fn by_cluster<K: Eq + Hash>(
     }
     tallies
 }
+
+/// The first score minus the second, where there are scores and the difference is a number.
+pub(crate) fn margin(row: &Row) -> Option<f64> {
+    row.scores
+        .map(|[first, second]| first - second)
+        .filter(|margin| margin.is_finite())
+}

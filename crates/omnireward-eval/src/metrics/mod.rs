@@ -20,4 +20,4 @@ pub use position::Position;
 pub use ties::{CrossFit, CurvePoint, Scored, TieAnalysis, TieCounts, TieThreshold, Walk};
 
 pub(crate) use accuracy::Scale;
-pub(crate) use judged::{Judged, by_cluster};
+pub(crate) use judged::{Judged, by_cluster, margin};

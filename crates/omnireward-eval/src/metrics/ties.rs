@@ -95,13 +95,14 @@ pub struct TieThreshold {
 }
 
 impl TieThreshold {
-    /// The verdict that a margin becomes; `None` for a margin of zero that is not a tie, which
-    /// prefers neither response and is wrong whatever the label.
-    pub fn apply(&self, margin: f64) -> Option<Preference> {
+    /// The verdict that a margin becomes. A margin of zero is a tie at any threshold: where none
+    /// was the best choice, no pair with equal scores had a tie for a label.
+    pub fn apply(&self, margin: f64) -> Preference {
         if self.threshold.is_some_and(|threshold| margin.abs() <= threshold) {
-            return Some(Preference::Tie);
+            Preference::Tie
+        } else {
+            sign(margin)
         }
-        (margin != 0.0).then(|| sign(margin))
     }
 }
 
@@ -186,7 +187,7 @@ pub fn cross_fit(
     clusters: &[&str],
     folds: u32,
     seed: u64,
-) -> (Vec<TieThreshold>, Vec<Option<Preference>>) {
+) -> (Vec<TieThreshold>, Vec<Preference>) {
     let fold_of = deal(clusters, folds, seed);
     let count = fold_of.iter().max().map_or(0, |last| last + 1);
     let thresholds: Vec<TieThreshold> = (0..count)
@@ -394,7 +395,7 @@ mod tests {
         pairs.push((0.9, First));
         let (thresholds, verdicts) = cross_fit(&scored(&pairs), &["a", "b", "c", "d"], 4, 0);
         assert_eq!(thresholds.len(), 4);
-        assert_eq!(verdicts[3], Some(Tie));
+        assert_eq!(verdicts[3], Tie);
     }
 
     fn margins() -> impl Strategy<Value = Vec<Scored>> {
@@ -417,7 +418,7 @@ mod tests {
             prop_assert_eq!(exact.counts.hits(), best);
             prop_assert_eq!(exact.counts.total(), scored.len() as u64);
             prop_assert_eq!(exact.ambiguous, ways > 1);
-            let applied = scored.iter().filter(|s| exact.apply(s.margin) == Some(s.label)).count();
+            let applied = scored.iter().filter(|s| exact.apply(s.margin) == s.label).count();
             prop_assert_eq!(applied as u64, best);
         }
 

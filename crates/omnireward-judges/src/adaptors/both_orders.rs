@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::Baseline;
     use Preference::{First, Second, Tie};
-    use futures::executor::block_on;
+    use crate::testing::ready;
     use omnireward_core::Response;
 
     #[test]
@@ -161,10 +161,10 @@ mod tests {
     fn a_judge_of_positions_is_found_out() {
         let pair = PreferencePair::new("a", Task::T2T, "p", ["x", "y"].map(Response::text));
         let judge = BothOrders::new(Arc::new(Baseline::First));
-        let verdict = block_on(judge.judge(&pair, Setting::WithoutTies)).unwrap();
+        let verdict = ready(judge.judge(&pair, Setting::WithoutTies)).unwrap();
         assert_eq!(verdict.status, Status::Unreadable);
         assert!(verdict.detail.unwrap().starts_with("inconsistent"));
-        let verdict = block_on(judge.judge(&pair, Setting::WithTies)).unwrap();
+        let verdict = ready(judge.judge(&pair, Setting::WithTies)).unwrap();
         assert_eq!(verdict.preference, Some(Tie));
     }
 }

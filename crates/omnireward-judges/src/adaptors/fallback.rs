@@ -74,7 +74,7 @@ impl Judge for WithFallback {
 mod tests {
     use super::*;
     use crate::Baseline;
-    use futures::executor::block_on;
+    use crate::testing::ready;
     use omnireward_core::{Preference, Response, Status, Usage};
 
     /// Gives the same verdict on everything.
@@ -110,7 +110,7 @@ mod tests {
         let pair = PreferencePair::new("a", Task::T2T, "p", ["x", "yy"].map(Response::text));
         let ask = |first| {
             let judge = WithFallback::new(Arc::new(Always(first)), Arc::new(Baseline::Longest));
-            block_on(judge.judge(&pair, Setting::WithTies)).unwrap()
+            ready(judge.judge(&pair, Setting::WithTies)).unwrap()
         };
         let kept = ask(Verdict::preferring(Preference::First));
         assert_eq!((kept.preference, kept.detail), (Some(Preference::First), None));
@@ -128,7 +128,7 @@ mod tests {
             Arc::new(Always(unread(Status::Truncated))),
             Arc::new(Always(unread(Status::Refused))),
         );
-        let verdict = block_on(judge.judge(&pair, Setting::WithTies)).unwrap();
+        let verdict = ready(judge.judge(&pair, Setting::WithTies)).unwrap();
         assert_eq!((verdict.status, verdict.usage.requests), (Status::Truncated, 2));
     }
 }

@@ -101,7 +101,7 @@ fn finite(pair: &PreferencePair, rewards: Vec<Vec<f64>>) -> Result<[f64; 2], Mod
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::executor::block_on;
+    use crate::testing::ready;
     use omnireward_core::Response;
 
     struct Fixed(Vec<f64>);
@@ -119,7 +119,7 @@ mod tests {
     fn judge(rewards: &[f64], threshold: f64, setting: Setting) -> Result<Verdict, ModelError> {
         let pair = PreferencePair::new("p1", Task::T2T, "p", ["x", "y"].map(Response::text));
         let judge = RewardJudge::new(Fixed(rewards.to_vec())).with_tie_threshold(threshold);
-        block_on(judge.judge(&pair, setting))
+        ready(judge.judge(&pair, setting))
     }
 
     #[test]

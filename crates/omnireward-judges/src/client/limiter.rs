@@ -10,9 +10,9 @@
 //!   the next be twice as large, up to a quarter of the limit; a raise that is refused is taken
 //!   back, and doubles the interval. So a settled client costs a server a handful of refusals a
 //!   minute at first, and one a minute later.
-//! * **Waiting.** When all that was in the air was refused, the server is not short of room but
-//!   closed for a while (a rate limit's window). Nobody asks until the wait is over, and then
-//!   half as many at once.
+//! * **Closed.** When all that was in the air was refused, the server is not short of room but
+//!   closed for a while (a rate limit's window). Nobody asks until the wait is over, and then one
+//!   request alone, again and again until one is answered. Then half as many as before go on.
 //!
 //! Two time-outs with no answer between them also halve the limit: a server that queues without
 //! end shows overload in no other way.
@@ -194,6 +194,8 @@ struct Refusals {
 enum Phase {
     Growing,
     Probing(Probe),
+    /// Everything was refused. Holds the limit to go on with.
+    Closed(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -276,17 +278,19 @@ impl State {
         self.refusals = None;
         self.timeouts = 0;
         let Some(max) = max else { return };
-        if !saturated {
-            return;
-        }
         match &mut self.phase {
-            Phase::Growing => self.limit = (self.limit + 1).min(max),
-            Phase::Probing(probe) => {
+            Phase::Closed(limit) => {
+                self.limit = *limit;
+                self.settle(Duration::ZERO, now);
+            }
+            Phase::Growing if saturated => self.limit = (self.limit + 1).min(max),
+            Phase::Probing(probe) if saturated => {
                 probe.answers += 1;
                 if now >= probe.not_before && probe.answers >= self.limit {
                     probe.raise(&mut self.limit, max, now);
                 }
             }
+            Phase::Growing | Phase::Probing(_) => {}
         }
     }
 
@@ -300,23 +304,26 @@ impl State {
         refusals.count += 1;
         let refusals = *refusals;
         let closed = self.in_flight == 0 || refusals.are_nearly_all();
-        if closed {
-            self.refusals = None;
-        }
         if max.is_some() {
-            self.limit = if closed {
-                (refusals.limit / 2).max(1)
-            } else {
-                self.limit.min(self.in_flight)
-            };
-            self.settle(wait, now);
+            match self.phase {
+                Phase::Closed(_) => {}
+                _ if closed => {
+                    self.phase = Phase::Closed((refusals.limit / 2).max(1));
+                    self.limit = 1;
+                }
+                _ => {
+                    self.limit = self.limit.min(self.in_flight);
+                    self.settle(wait, now);
+                }
+            }
         }
         closed
     }
 
     fn timed_out(&mut self, max: Option<usize>, now: Instant) {
         self.timeouts += 1;
-        if max.is_some() && self.timeouts >= 2 {
+        let closed = matches!(self.phase, Phase::Closed(_));
+        if max.is_some() && self.timeouts >= 2 && !closed {
             self.timeouts = 0;
             self.epoch += 1;
             self.limit = (self.limit / 2).max(1);
@@ -327,7 +334,7 @@ impl State {
     /// Ends growth, or a raise on trial, after the limit was lowered.
     fn settle(&mut self, wait: Duration, now: Instant) {
         let interval = match self.phase {
-            Phase::Growing => FIRST_INTERVAL,
+            Phase::Growing | Phase::Closed(_) => FIRST_INTERVAL,
             Phase::Probing(probe) if probe.on_trial => (probe.interval * 2).min(LONGEST_INTERVAL),
             Phase::Probing(probe) => probe.interval,
         };
@@ -343,10 +350,9 @@ impl State {
 
 impl Refusals {
     /// Whether so many were refused in a row that the few still in the air are more likely stuck
-    /// than admitted. While growing, a limit of the server's own refuses at most half, and seven
-    /// of the first eight.
+    /// than admitted. While growing, a limit of the server's own refuses about half.
     fn are_nearly_all(&self) -> bool {
-        self.count >= START && self.count * 8 >= self.in_flight * 7
+        self.count >= START && self.count * 16 >= self.in_flight * 15
     }
 }
 
@@ -362,3 +368,6 @@ impl Probe {
         self.answers = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,15 +86,28 @@ mod tests {
         for (headers, expected) in [
             (vec![("retry-after", "3")], Some(3000)),
             (vec![("retry-after", " 0.25 ")], Some(250)),
-            (vec![("retry-after-ms", "40"), ("retry-after", "3")], Some(40)),
-            (vec![date, ("retry-after", "Wed, 21 Oct 2015 07:28:05 GMT")], Some(5000)),
-            (vec![date, ("retry-after", "Wed, 21 Oct 2015 07:00:00 GMT")], Some(0)),
+            (
+                vec![("retry-after-ms", "40"), ("retry-after", "3")],
+                Some(40),
+            ),
+            (
+                vec![date, ("retry-after", "Wed, 21 Oct 2015 07:28:05 GMT")],
+                Some(5000),
+            ),
+            (
+                vec![date, ("retry-after", "Wed, 21 Oct 2015 07:00:00 GMT")],
+                Some(0),
+            ),
             (vec![("retry-after", "-1")], None),
             (vec![("retry-after", "NaN")], None),
             (vec![("retry-after", "soon")], None),
             (vec![], None),
         ] {
-            assert_eq!(wait(&headers), expected.map(Duration::from_millis), "{headers:?}");
+            assert_eq!(
+                wait(&headers),
+                expected.map(Duration::from_millis),
+                "{headers:?}"
+            );
         }
     }
 

@@ -47,14 +47,22 @@ mod tests {
     #[test]
     fn formatting_shows_nothing() {
         let secret = Secret::new("sk-very-private\n");
-        assert_eq!(format!("{secret} {secret:?} {:#?}", Some(&secret)).matches("private").count(), 0);
+        assert_eq!(
+            format!("{secret} {secret:?} {:#?}", Some(&secret))
+                .matches("private")
+                .count(),
+            0
+        );
         assert_eq!(secret.expose(), "sk-very-private");
     }
 
     #[test]
     fn scrubbing_removes_every_occurrence() {
         let secret = Secret::new("sk-1");
-        assert_eq!(secret.scrub("bad key sk-1, sk-1!"), "bad key [secret], [secret]!");
+        assert_eq!(
+            secret.scrub("bad key sk-1, sk-1!"),
+            "bad key [secret], [secret]!"
+        );
         assert_eq!(Secret::new(" ").scrub("untouched"), "untouched");
     }
 }

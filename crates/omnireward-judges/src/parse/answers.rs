@@ -80,8 +80,8 @@ impl Answers {
 
     /// Every mention of an answer, in order.
     pub(crate) fn mentions(&self, text: &str) -> Vec<Mention> {
-        let mut mentions: Vec<Mention> = enclosed(text, "[[", "]]")
-            .chain(enclosed(text, "\\boxed{", "}"))
+        let mut mentions: Vec<Mention> = bracketed(text)
+            .chain(boxed(text))
             .filter_map(|(token, inside)| {
                 let preference = self.label(inside)?;
                 Some(Mention { token, preference })
@@ -131,38 +131,60 @@ impl Default for Answers {
     }
 }
 
-/// Every `open … close` in `text`, with what is inside; nothing is found inside another.
-fn enclosed<'a>(
-    text: &'a str,
-    open: &'a str,
-    close: &'a str,
-) -> impl Iterator<Item = (Range<usize>, &'a str)> {
+/// Every `[[…]]` in `text`, innermost ones only, with what is inside.
+fn bracketed(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
     let mut from = 0;
     std::iter::from_fn(move || {
-        let start = from + text[from..].find(open)?;
-        let inside = start + open.len();
-        let mut end = inside + text[inside..].find(close)?;
-        // `\boxed{\text{A}}` closes twice.
-        if close == "}" && text[inside..end].contains('{') {
-            end += text[end + 1..].starts_with('}').then_some(1)?;
+        loop {
+            let close = from + text[from..].find("]]")?;
+            let open = text[from..close].rfind("[[").map(|open| from + open);
+            from = close + 2;
+            if let Some(open) = open {
+                return Some((open..from, &text[open + 2..close]));
+            }
         }
-        from = end + close.len();
-        Some((start..from, &text[inside..end]))
+    })
+}
+
+/// Every `\boxed{…}` in `text`, with what is inside.
+fn boxed(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
+    const OPEN: &str = "\\boxed{";
+    text.match_indices(OPEN).filter_map(|(start, _)| {
+        let inside = start + OPEN.len();
+        let length = balanced(&text[inside..])?;
+        let end = inside + length;
+        Some((start..end + 1, &text[inside..end]))
+    })
+}
+
+/// The bytes before the brace that closes what an earlier one opened.
+fn balanced(text: &str) -> Option<usize> {
+    let mut depth = 1;
+    text.bytes().position(|byte| {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
     })
 }
 
 /// `inside` in lower case without spaces, quotes, emphasis, brackets and `\text{…}`.
 fn plain_label(inside: &str) -> String {
-    let bare = inside
-        .trim()
-        .trim_start_matches("\\text")
-        .trim_start_matches("\\mathrm")
-        .trim_start_matches("\\textbf")
-        .trim_start_matches("\\mathbf");
-    bare.chars()
+    without_command(inside.trim())
+        .chars()
         .filter(|c| c.is_alphanumeric() || matches!(c, '>' | '<' | '='))
         .flat_map(char::to_lowercase)
         .collect()
+}
+
+/// `\name{…}` without its name.
+fn without_command(text: &str) -> &str {
+    match text.strip_prefix('\\') {
+        Some(command) => command.trim_start_matches(|c: char| c.is_ascii_alphabetic()),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +198,7 @@ mod tests {
 
     #[test]
     fn letters_are_found_in_their_spellings() {
-        let cases: [(&str, &[Preference]); 14] = [
+        let cases: [(&str, &[Preference]); 17] = [
             ("[[A]]", &[First]),
             ("[[ b ]]", &[Second]),
             ("**[[C]]**", &[Tie]),
@@ -189,6 +211,9 @@ mod tests {
             ("[[A", &[]),
             ("[[]] [[A]]", &[First]),
             ("[A] and A", &[]),
+            ("]] [[see [[B]]", &[Second]),
+            ("\\boxed{\\frac{1}{2}} then \\boxed{A}", &[First]),
+            ("\\boxed{A", &[]),
             ("[[A or B]]", &[]),
             ("\\boxed{B} [[A]]", &[Second, First]),
         ];

@@ -12,7 +12,7 @@ use symphonia::{
 };
 
 use super::{Waveform, resample::MAX_SAMPLE_RATE_HZ};
-use crate::{Error, Format, Limits, contained::contained, error::LimitKind, sniff};
+use crate::{Error, Format, LimitKind, Limits, contain::contain, sniff};
 
 /// Decodes a WAV, MP3, FLAC, Ogg/Vorbis or M4A file, or the first sound track of an MP4.
 ///
@@ -32,11 +32,7 @@ use crate::{Error, Format, Limits, contained::contained, error::LimitKind, sniff
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Waveform, Error> {
     limits.check_bytes(bytes.len() as u64)?;
     let format = audio_format(bytes)?;
-    // Symphonia indexes by what a stream says about itself in places; a hostile stream may make
-    // it panic, and that must not end a run over thousands of clips.
-    contained(|| Decoding::open(bytes, format, limits)?.run()).unwrap_or_else(|panic| {
-        Err(Error::audio(format.name(), "the decoder gave up on malformed data").caused_by(panic))
-    })
+    contain(format, || Decoding::open(bytes, format, limits)?.run())
 }
 
 fn audio_format(bytes: &[u8]) -> Result<Format, Error> {
@@ -53,7 +49,7 @@ fn audio_format(bytes: &[u8]) -> Result<Format, Error> {
             expected: "a sound",
             found: other.name(),
         }),
-        None => Err(Error::unknown_format(bytes)),
+        None => Err(unknown_format(bytes)),
     }
 }
 
@@ -79,7 +75,12 @@ impl<'a> Decoding<'a> {
             MediaSourceStreamOptions::default(),
         );
         let reader = get_probe()
-            .probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default())
+            .probe(
+                &Hint::new(),
+                source,
+                FormatOptions::default(),
+                MetadataOptions::default(),
+            )
             .map_err(failed)?;
         let track = reader
             .default_track(TrackType::Audio)
@@ -162,7 +163,9 @@ impl<'a> Decoding<'a> {
         let frames = self.waveform.frames() as u64 + decoded.frames() as u64;
         check_size(frames, rate, channels, self.limits)?;
         let start = self.waveform.samples.len();
-        self.waveform.samples.resize(start + decoded.samples_interleaved(), 0.0);
+        self.waveform
+            .samples
+            .resize(start + decoded.samples_interleaved(), 0.0);
         decoded.copy_to_slice_interleaved(&mut self.waveform.samples[start..]);
         Ok(())
     }
@@ -194,7 +197,12 @@ impl<'a> Decoding<'a> {
         if found == 0 {
             return Err(self.malformed("there is no sound in it"));
         }
-        if let Some(bad) = self.waveform.samples.iter().position(|sample| !sample.is_finite()) {
+        if let Some(bad) = self
+            .waveform
+            .samples
+            .iter()
+            .position(|sample| !sample.is_finite())
+        {
             return Err(self.malformed(format!("sample {bad} is not a finite number")));
         }
         Ok(())
@@ -233,7 +241,10 @@ fn check_size(frames: u64, rate: u32, channels: u16, limits: &Limits) -> Result<
 fn check_last_ogg_page(bytes: &[u8]) -> Result<(), Error> {
     const LAST_PAGE: u8 = 4;
     let cut_short = || Error::audio("OGG", "it is cut short: its last page is missing");
-    let start = bytes.windows(4).rposition(|four| four == b"OggS").ok_or_else(cut_short)?;
+    let start = bytes
+        .windows(4)
+        .rposition(|four| four == b"OggS")
+        .ok_or_else(cut_short)?;
     let page = &bytes[start..];
     let segments = usize::from(*page.get(26).ok_or_else(cut_short)?);
     let lacing = page.get(27..27 + segments).ok_or_else(cut_short)?;
@@ -258,5 +269,17 @@ fn failure(format: Format, step: &str, error: SymphoniaError) -> Error {
             needs: "support for streams chained after one another".to_owned(),
         },
         error => Error::audio(format.name(), format!("it is malformed ({step})")).caused_by(error),
+    }
+}
+
+/// What is said of bytes that begin like nothing we know.
+pub(crate) fn unknown_format(bytes: &[u8]) -> Error {
+    let beginning: Vec<String> = bytes
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Error::UnknownFormat {
+        beginning: beginning.join(" "),
     }
 }

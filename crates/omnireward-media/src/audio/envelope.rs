@@ -18,8 +18,15 @@ const FULL_SCALE: f32 = 0.94;
 pub fn envelope_picture(waveform: &Waveform, width: u32, height: u32) -> RgbImage {
     let (width, height) = (width.max(1), height.max(1));
     let columns = columns(waveform, width);
-    let peak = columns.iter().map(|c| c.high.max(-c.low)).fold(0.0, f32::max);
-    let gain = if peak > 0.0 { (1.0 / peak).clamp(1.0, 4.0) } else { 1.0 };
+    let peak = columns
+        .iter()
+        .map(|c| c.high.max(-c.low))
+        .fold(0.0, f32::max);
+    let gain = if peak > 0.0 {
+        (1.0 / peak).clamp(1.0, 4.0)
+    } else {
+        1.0
+    };
     let gain = if peak < 0.25 { gain } else { 1.0 };
 
     let middle = height as f32 / 2.0;
@@ -56,7 +63,9 @@ fn columns(waveform: &Waveform, width: u32) -> Vec<Column> {
     (0..width as usize)
         .map(|x| {
             let start = x * frames / width as usize;
-            let end = ((x + 1) * frames / width as usize).max(start + 1).min(frames);
+            let end = ((x + 1) * frames / width as usize)
+                .max(start + 1)
+                .min(frames);
             let start = start.min(end);
             column(&waveform.samples[start * channels..end * channels])
         })
@@ -98,7 +107,9 @@ mod tests {
     }
 
     fn inked(picture: &RgbImage, x: u32) -> usize {
-        (0..picture.height()).filter(|&y| picture.get_pixel(x, y).0[2] < 240).count()
+        (0..picture.height())
+            .filter(|&y| picture.get_pixel(x, y).0[2] < 240)
+            .count()
     }
 
     #[test]

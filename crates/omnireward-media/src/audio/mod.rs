@@ -9,6 +9,7 @@ mod wav;
 use std::time::Duration;
 
 pub use decode::decode;
+pub(crate) use decode::unknown_format;
 pub use envelope::envelope_picture;
 
 use crate::Error;
@@ -79,11 +80,17 @@ impl Waveform {
 ///
 /// When there is no clip, or a clip cannot be resampled.
 pub fn concat_with_silence(clips: &[Waveform], gap: Duration) -> Result<Waveform, Error> {
-    let first = clips.first().ok_or_else(|| Error::audio("samples", "there is no clip to play"))?;
+    let first = clips
+        .first()
+        .ok_or_else(|| Error::audio("samples", "there is no clip to play"))?;
     let agree = |clip: &Waveform| {
         (clip.sample_rate_hz, clip.channels) == (first.sample_rate_hz, first.channels)
     };
-    let channels = if clips.iter().all(agree) { first.channels } else { 1 };
+    let channels = if clips.iter().all(agree) {
+        first.channels
+    } else {
+        1
+    };
     let gap_frames = (gap.as_secs_f64() * f64::from(first.sample_rate_hz)).round() as usize;
 
     let mut samples = Vec::new();
@@ -134,7 +141,11 @@ mod tests {
     #[test]
     fn silence_lies_between_clips_only() {
         let joined = concat_with_silence(
-            &[clip(10, 1, &[1.0, 2.0]), clip(10, 1, &[3.0]), clip(10, 1, &[4.0])],
+            &[
+                clip(10, 1, &[1.0, 2.0]),
+                clip(10, 1, &[3.0]),
+                clip(10, 1, &[4.0]),
+            ],
             Duration::from_millis(300),
         )
         .unwrap();

@@ -110,13 +110,22 @@ mod tests {
         ];
         for (from, to, frames, expected) in cases {
             let resampled = tone(100.0, from, frames).resampled(to).unwrap();
-            assert_eq!(resampled.frames(), expected, "{from} to {to}, {frames} frames");
+            assert_eq!(
+                resampled.frames(),
+                expected,
+                "{from} to {to}, {frames} frames"
+            );
         }
     }
 
     #[test]
     fn a_tone_below_both_limits_is_kept_in_place_and_level() {
-        for (from, to) in [(44_100, 16_000), (24_000, 16_000), (8_000, 16_000), (48_000, 16_000)] {
+        for (from, to) in [
+            (44_100, 16_000),
+            (24_000, 16_000),
+            (8_000, 16_000),
+            (48_000, 16_000),
+        ] {
             let resampled = tone(440.0, from, from as usize).resampled(to).unwrap();
             let expected = tone(440.0, to, to as usize);
             // The ends lean on silence outside the clip.
@@ -131,7 +140,9 @@ mod tests {
     #[test]
     fn a_tone_above_the_new_limit_is_removed_and_does_not_fold_back() {
         let resampled = tone(11_000.0, 44_100, 44_100).resampled(16_000).unwrap();
-        let loudest = resampled.samples[400..15_600].iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+        let loudest = resampled.samples[400..15_600]
+            .iter()
+            .fold(0.0_f32, |a, b| a.max(b.abs()));
         assert!(loudest < 1e-3, "{loudest}");
     }
 
@@ -144,7 +155,14 @@ mod tests {
             ..mono
         };
         let resampled = stereo.resampled(16_000).unwrap();
-        assert!(resampled.samples.iter().skip(1).step_by(2).all(|s| s.abs() < 1e-6));
+        assert!(
+            resampled
+                .samples
+                .iter()
+                .skip(1)
+                .step_by(2)
+                .all(|s| s.abs() < 1e-6)
+        );
     }
 
     #[test]

@@ -15,7 +15,11 @@ impl Waveform {
         let samples = &self.samples[..frames * usize::from(self.channels.max(1))];
 
         let mut wav = header(self, samples.len() as u32 * u32::from(BYTES_PER_SAMPLE));
-        wav.extend(samples.iter().flat_map(|&sample| quantised(sample).to_le_bytes()));
+        wav.extend(
+            samples
+                .iter()
+                .flat_map(|&sample| quantised(sample).to_le_bytes()),
+        );
         wav
     }
 }

@@ -8,6 +8,7 @@ mod bar;
 mod confusion;
 mod curve;
 mod dots;
+mod legend;
 mod scale;
 mod status;
 mod svg;
@@ -16,6 +17,7 @@ pub(crate) use bar::{bar, spark};
 pub(crate) use confusion::{Confusion, confusion};
 pub(crate) use curve::{Curve, curve};
 pub(crate) use dots::{DotPlot, DotSeries, Mark, Unit, dots};
+pub(crate) use legend::legend_mark;
 pub(crate) use status::{Segment, status};
 
 /// A value in 0 to 1 (or a difference of two such values), with an interval where one is known.

@@ -1,0 +1,140 @@
+//! RewardBench 1: a prompt, a chosen and a rejected completion, and the models they are by.
+//!
+//! `prompt`, `chosen`, `chosen_model`, `rejected`, `rejected_model`, `subset`, `id`. The hub
+//! keeps two splits, `raw-*.parquet` and `filtered-*.parquet`; the benchmark is the filtered one,
+//! so a folder that holds both is read without the raw one. A pair's id is its `id`, with the
+//! file's name before it when several files are read; pairs with one prompt share a group.
+
+use std::{
+    borrow::Borrow,
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use omnireward_core::{Preference, PreferencePair, Response, Task, joined_text};
+use serde::Serialize;
+
+use super::{
+    Entry, entries,
+    entries::RawRow,
+    sketch::{Kind, Sketch, label_files},
+    source::{self, Pairs, Source},
+};
+use crate::{Error, Format, OpenOptions, Part, Rows, error::Fault};
+
+pub(super) const ENTRY: Entry = Entry {
+    format: Format::RewardBench,
+    looked_for: "parquet or JSON with `chosen`, `chosen_model`, `rejected` and `rejected_model`",
+    matches: |path| source::any(path, recognises),
+    open,
+};
+
+fn recognises(sketch: &Sketch) -> bool {
+    sketch.has(&["prompt", "chosen_model", "rejected_model"])
+        && sketch.holds("chosen", &[Kind::Text])
+        && sketch.holds("rejected", &[Kind::Text])
+}
+
+fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
+    let mut files: Vec<PathBuf> = label_files(path)
+        .into_iter()
+        .filter(|file| Sketch::of(file).as_ref().is_some_and(recognises))
+        .collect();
+    let is_split = |file: &PathBuf, split: &str| {
+        file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(split))
+    };
+    if files.iter().any(|file| is_split(file, "filtered")) {
+        files.retain(|file| !is_split(file, "raw"));
+    }
+    source::parts_of(files, options, Some(Task::T2T), Pairs::Each(1), read)
+}
+
+fn read(source: &Source) -> Result<Rows, Error> {
+    let source = source.clone();
+    entries::rows(&source.file.clone(), move |row| Ok(vec![pair(&source, row)?]))
+}
+
+fn pair(
+    source: &Source,
+    RawRow { index, mut record, .. }: RawRow,
+) -> Result<PreferencePair, Fault> {
+    let id = record.optional_id("id")?.unwrap_or_else(|| index.to_string());
+    let mut chosen = Response::text(record.text("chosen")?);
+    chosen.model = record.optional_text("chosen_model")?;
+    let mut rejected = Response::text(record.text("rejected")?);
+    rejected.model = record.optional_text("rejected_model")?;
+    let prompt = record.text("prompt")?;
+    let mut pair =
+        PreferencePair::new(source.id(id), Task::T2T, prompt, [chosen, rejected])
+            .with_label(Preference::First);
+    pair.source = record.optional_text("subset")?;
+    pair.group = Some(source::prompt_group(&pair.prompt));
+    pair.extra = record.into_extra();
+    Ok(pair)
+}
+
+/// A record of RewardBench 1.
+#[derive(Serialize)]
+struct Written<'a> {
+    prompt: String,
+    chosen: String,
+    chosen_model: &'a str,
+    rejected: String,
+    rejected_model: &'a str,
+    subset: &'a str,
+    id: &'a str,
+}
+
+/// Writes text pairs to `file` in the layout of RewardBench 1, one JSON object a line, and returns
+/// how many.
+///
+/// The preferred response becomes `chosen`. Models and subsets that are not known are called
+/// `unknown`. A criterion has no place in this layout.
+///
+/// # Errors
+///
+/// [`Error::Unwritable`] for a pair that is not text, has a criterion, or does not prefer one of
+/// two responses; [`Error::Write`] when the file cannot be written.
+pub fn reward_bench<P: Borrow<PreferencePair>>(
+    file: &Path,
+    pairs: impl IntoIterator<Item = P>,
+) -> Result<u64, Error> {
+    let mut out = BufWriter::new(File::create(file).map_err(Error::writing(file))?);
+    let mut count = 0;
+    for pair in pairs {
+        let record = written(pair.borrow())?;
+        serde_json::to_writer(&mut out, &record)
+            .map_err(std::io::Error::from)
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(Error::writing(file))?;
+        count += 1;
+    }
+    out.flush().map_err(Error::writing(file))?;
+    Ok(count)
+}
+
+fn written(pair: &PreferencePair) -> Result<Written<'_>, Error> {
+    let refused = |reason: &str| Error::Unwritable {
+        id: pair.id.clone(),
+        format: Format::RewardBench,
+        reason: reason.to_owned(),
+    };
+    if pair.task != Task::T2T {
+        return Err(refused("it holds text only"));
+    }
+    if pair.criterion.is_some() {
+        return Err(refused("it has no place for a criterion"));
+    }
+    let (chosen, rejected) =
+        source::chosen_and_rejected(pair).ok_or_else(|| refused("it has no place for a tie"))?;
+    Ok(Written {
+        prompt: joined_text(&pair.prompt),
+        chosen: joined_text(&chosen.parts),
+        chosen_model: chosen.model.as_deref().unwrap_or("unknown"),
+        rejected: joined_text(&rejected.parts),
+        rejected_model: rejected.model.as_deref().unwrap_or("unknown"),
+        subset: pair.source.as_deref().unwrap_or("unknown"),
+        id: &pair.id,
+    })
+}

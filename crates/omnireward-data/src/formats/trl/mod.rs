@@ -1,0 +1,65 @@
+//! Preference data as TRL's trainers take it.
+//!
+//! `chosen` and `rejected` are strings or lists of messages, and `prompt` is there or implied:
+//!
+//! * Without `prompt`, messages that both sides begin with are the prompt. For strings it is what
+//!   both begin with, up to the last `\n\nAssistant:` in it where dialogues are written that way,
+//!   and otherwise up to the last space, as TRL splits them.
+//! * A list that repeats the prompt's messages before the answer is read as an implied prompt; a
+//!   `prompt` string beside it stays in `extra`.
+//! * `images` (or `image`) holds file names or, in parquet, pictures. They take the places of
+//!   `{"type": "image"}` parts in the prompt; images without a place come first.
+//! * Our own writer puts the criterion in a system message and repeats it in a `criterion`
+//!   column; such a system message is read as the criterion. Any other system message is part of
+//!   the prompt.
+//!
+//! The chosen side is the first response. A pair's id is its `id`, else its row, from 0; pairs
+//! with one prompt share a group.
+
+mod convert;
+mod write;
+
+use omnireward_core::Task;
+
+pub use write::trl_preference;
+
+use super::{
+    Entry, entries,
+    sketch::{Kind, Sketch},
+    source::{self, Pairs, Source},
+};
+use crate::{Error, Format, Rows};
+
+pub(super) const ENTRY: Entry = Entry {
+    format: Format::TrlPreference,
+    looked_for: "parquet or JSON with `chosen` and `rejected`, both strings or both messages",
+    matches: |path| source::any(path, recognises),
+    open: |path, options| source::parts(path, options, recognises, None, Pairs::Each(1), read),
+};
+
+/// Fields that records of other formats with `chosen` and `rejected` have.
+const OTHERS: [&str; 8] = [
+    "conversations",
+    "instruction",
+    "chosen_model",
+    "rejected_model",
+    "num_correct",
+    "levels",
+    "responses",
+    "score_chosen",
+];
+
+fn recognises(sketch: &Sketch) -> bool {
+    let both = |kind: Kind| sketch.holds("chosen", &[kind]) && sketch.holds("rejected", &[kind]);
+    (both(Kind::Text) || both(Kind::Objects)) && sketch.lacks(&OTHERS)
+}
+
+fn read(source: &Source) -> Result<Rows, Error> {
+    let source = source.clone();
+    entries::rows(&source.file.clone(), move |row| Ok(vec![convert::pair(&source, row)?]))
+}
+
+/// The task of text answers to a prompt with or without pictures.
+const fn task_of(has_images: bool) -> Task {
+    if has_images { Task::TI2T } else { Task::T2T }
+}

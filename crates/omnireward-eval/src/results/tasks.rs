@@ -1,0 +1,221 @@
+use std::{cmp::Ordering, collections::BTreeMap};
+
+use omnireward_core::{Preference, Setting, Status, Task};
+
+use super::{Counts, Method, ResultsConfig};
+use crate::{
+    Row,
+    metrics::{
+        CrossFit, Judged, Scored, Tally, TieAnalysis, margin,
+        ties::{CURVE_POINTS, cross_fit, curve, fit, walk},
+    },
+};
+
+/// The rows of one task in one setting, with the verdict that each counts by.
+#[derive(Debug)]
+pub(crate) struct TaskRows<'a> {
+    pub(crate) task: Task,
+    /// Every row, counted or not.
+    pub(crate) rows: Vec<&'a Row>,
+    pub(crate) judged: Vec<Judged<'a>>,
+    pub(crate) method: Method,
+    pub(crate) ties: Option<TieAnalysis>,
+}
+
+impl<'a> TaskRows<'a> {
+    /// One entry for each task that has rows of `setting`, in the order of the paper's tables.
+    ///
+    /// `rows` must be [`sorted`].
+    pub(crate) fn of_setting(
+        rows: &[&'a Row],
+        setting: Setting,
+        config: &ResultsConfig,
+    ) -> Vec<Self> {
+        Task::ALL
+            .into_iter()
+            .filter_map(|task| {
+                let rows: Vec<&Row> = rows
+                    .iter()
+                    .copied()
+                    .filter(|row| row.setting == setting && row.task == task)
+                    .collect();
+                (!rows.is_empty()).then(|| Self::new(task, rows, setting, config))
+            })
+            .collect()
+    }
+
+    fn new(task: Task, rows: Vec<&'a Row>, setting: Setting, config: &ResultsConfig) -> Self {
+        let mut judged: Vec<Judged<'a>> = rows
+            .iter()
+            .filter_map(|row| {
+                Some(Judged {
+                    row,
+                    label: row.label.filter(|label| counts(*label, setting))?,
+                    verdict: verdict(row),
+                })
+            })
+            .collect();
+        let calibrated = setting.offers_tie() && is_scorer(&judged);
+        let ties = calibrated.then(|| calibrate(&mut judged, config));
+        Self {
+            task,
+            rows,
+            judged,
+            method: if calibrated {
+                Method::CrossFittedThreshold
+            } else {
+                Method::Verdicts
+            },
+            ties,
+        }
+    }
+
+    /// The counted rows that are not labelled a tie, with the verdict that no threshold touched.
+    pub(crate) fn without_tie_labels(&self) -> Vec<Judged<'a>> {
+        self.judged
+            .iter()
+            .filter(|j| j.label != Preference::Tie)
+            .map(|j| Judged {
+                verdict: verdict(j.row),
+                ..*j
+            })
+            .collect()
+    }
+}
+
+impl Counts {
+    pub(crate) fn of(rows: &[&Row], setting: Setting) -> Self {
+        let mut statuses = Status::ALL
+            .into_iter()
+            .map(|status| (status, 0))
+            .collect::<BTreeMap<_, _>>();
+        let mut pairs: Vec<(Task, &str)> = Vec::with_capacity(rows.len());
+        let mut counts = Self::default();
+        for row in rows {
+            *statuses.entry(row.status).or_default() += 1;
+            pairs.push((row.task, &row.pair_id));
+            match row.label {
+                None => counts.unlabelled += 1,
+                Some(label) if !self::counts(label, setting) => counts.ties_left_out += 1,
+                Some(label) => {
+                    counts.counted += 1;
+                    counts.tie_labels += u64::from(label == Preference::Tie);
+                }
+            }
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        Self {
+            rows: rows.len() as u64,
+            pairs: pairs.len() as u64,
+            statuses,
+            ..counts
+        }
+    }
+}
+
+/// The rows in an order that depends only on their content: by setting, task, pair and order.
+///
+/// Pair ids compare as people read them (`x2` before `x10`), which is the order of most files and
+/// so of the reference's walk over margins.
+pub(crate) fn sorted(rows: &[Row]) -> Vec<&Row> {
+    let mut sorted: Vec<&Row> = rows.iter().collect();
+    sorted.sort_by(|a, b| {
+        (a.setting, a.task)
+            .cmp(&(b.setting, b.task))
+            .then_with(|| natural(&a.pair_id, &b.pair_id))
+            .then_with(|| a.order.cmp(&b.order))
+    });
+    sorted
+}
+
+/// Whether pairs of this label are asked in this setting.
+fn counts(label: Preference, setting: Setting) -> bool {
+    setting.offers_tie() || label != Preference::Tie
+}
+
+/// The row's preference; none where its scores cannot be compared.
+fn verdict(row: &Row) -> Option<Preference> {
+    let comparable = row.scores.is_none_or(|[a, b]| !(a - b).is_nan());
+    row.preference.filter(|_| comparable)
+}
+
+/// Whether the judge says nothing beyond its scores: each preference is the sign of a margin.
+fn is_scorer(judged: &[Judged<'_>]) -> bool {
+    let mut verdicts = judged.iter().filter(|j| j.verdict.is_some()).peekable();
+    verdicts.peek().is_some()
+        && verdicts.all(|j| {
+            let sign = margin(j.row).map(|margin| Preference::from_higher(margin, 0.0));
+            sign.is_some() && sign == j.verdict
+        })
+}
+
+/// Replaces each verdict by that of a threshold fitted on the other folds.
+fn calibrate(judged: &mut [Judged<'_>], config: &ResultsConfig) -> TieAnalysis {
+    let (indices, scored): (Vec<usize>, Vec<Scored>) = judged
+        .iter()
+        .enumerate()
+        .filter(|(_, j)| j.verdict.is_some())
+        .filter_map(|(index, j)| {
+            let margin = margin(j.row)?;
+            Some((index, Scored { margin, label: j.label }))
+        })
+        .unzip();
+    let clusters: Vec<&str> = indices.iter().map(|i| judged[*i].row.group.as_str()).collect();
+    let (folds, verdicts) = cross_fit(&scored, &clusters, config.folds, config.seed);
+    for (index, verdict) in indices.into_iter().zip(verdicts) {
+        judged[index].verdict = Some(verdict);
+    }
+    let tally: Tally = judged.iter().map(Judged::hit).collect();
+    let fitted = fit(&scored).expect("a scorer has at least one scored row");
+    TieAnalysis {
+        fitted,
+        fitted_accuracy: fitted.counts.accuracy(),
+        cross_fitted_accuracy: (tally.scored > 0).then(|| tally.hits as f64 / tally.scored as f64),
+        cross_fitted: CrossFit { folds, tally },
+        parity: walk(&scored),
+        curve: curve(&scored, CURVE_POINTS),
+    }
+}
+
+/// Compares text with runs of digits taken as numbers.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    loop {
+        let (Some(p), Some(q)) = (x.first(), y.first()) else {
+            // Equal as numbers but written differently (`01`, `1`): the text decides.
+            return x.len().cmp(&y.len()).then_with(|| a.cmp(b));
+        };
+        let step = if p.is_ascii_digit() && q.is_ascii_digit() {
+            let (m, n) = (take_digits(&mut x), take_digits(&mut y));
+            m.len().cmp(&n.len()).then_with(|| m.cmp(n))
+        } else {
+            (x, y) = (&x[1..], &y[1..]);
+            p.cmp(q)
+        };
+        if step.is_ne() {
+            return step;
+        }
+    }
+}
+
+/// Takes the leading digits, and returns them without leading zeros.
+fn take_digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let end = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(end);
+    *text = rest;
+    let zeros = digits.iter().take_while(|b| **b == b'0').count();
+    &digits[zeros..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_inside_ids_compare_as_numbers() {
+        let mut ids = ["b", "a10", "a2", "a02", "a", "a2b", "", "10", "9"];
+        ids.sort_by(|a, b| natural(a, b));
+        assert_eq!(ids, ["", "9", "10", "a", "a02", "a2", "a2b", "a10", "b"]);
+    }
+}

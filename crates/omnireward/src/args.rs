@@ -1,0 +1,325 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use omnireward_core::{OrderPolicy, Task};
+use omnireward_data::Format;
+use omnireward_eval::metrics::FailurePolicy;
+use omnireward_judges::JudgeSpec;
+
+/// Says which of several responses is better, under a criterion in words, whatever they are made of.
+#[derive(Debug, Parser)]
+#[command(name = "omnireward", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Draw no progress.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See the whole system work in a minute, without an account, a GPU or a download.
+    Demo(DemoArgs),
+    /// Ask a judge about every pair of a benchmark and report how often it is right.
+    Eval(Box<EvalArgs>),
+    /// Report on runs again: one, or several side by side.
+    Report(ReportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where the runs and the report go.
+    #[arg(long, default_value = "runs/demo")]
+    pub(crate) out: PathBuf,
+
+    /// Print the results record on stdout instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// `openai:MODEL`, `replay:FILE[#JUDGE]`, `baseline:longest|first|random`.
+    #[arg(long, value_name = "JUDGE")]
+    pub(crate) judge: JudgeSpec,
+
+    /// `embedded`, a directory or file in a known format, or `hf:OWNER/NAME[@REVISION]`.
+    #[arg(long, value_name = "BENCHMARK")]
+    pub(crate) benchmark: String,
+
+    /// The run directory. Started again with the same settings, a run goes on where it was.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) questions: QuestionArgs,
+
+    #[command(flatten)]
+    pub(crate) chat: ChatArgs,
+
+    #[command(flatten)]
+    pub(crate) spending: SpendingArgs,
+
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
+
+    #[command(flatten)]
+    pub(crate) reporting: ReportingArgs,
+
+    /// Exit with 1 when the overall accuracy, in percent, of any setting is below this.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) min_accuracy: Option<f64>,
+
+    /// Say what would be asked and what it would cost, and show the first request; ask nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Which questions are asked.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Questions")]
+pub(crate) struct QuestionArgs {
+    /// The tasks to ask about, by code or key.
+    #[arg(long, value_delimiter = ',', value_name = "T2T,T2I,…")]
+    pub(crate) tasks: Vec<Task>,
+
+    /// Whether a tie is among the answers offered.
+    #[arg(long, value_enum, default_value_t = SettingArg::Both)]
+    pub(crate) setting: SettingArg,
+
+    /// The order in which responses are shown: `as-is`, `both`, `seeded`.
+    #[arg(long, default_value = "both")]
+    pub(crate) order: OrderPolicy,
+
+    /// At most this many pairs of each task.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+
+    /// Seeds the order and every resampling.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SettingArg {
+    WithTies,
+    WithoutTies,
+    Both,
+}
+
+/// How a chat model is asked. Used with `openai:MODEL`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Chat models")]
+pub(crate) struct ChatArgs {
+    /// The service, up to and including the version: `https://host/v1`.
+    #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1", value_name = "URL")]
+    pub(crate) base_url: String,
+
+    /// The environment variable that holds the key.
+    #[arg(long, default_value = "OPENAI_API_KEY", value_name = "NAME")]
+    pub(crate) api_key_env: String,
+
+    /// Sampling temperature; `unset` leaves it to the service.
+    #[arg(long, default_value = "0", value_name = "T")]
+    pub(crate) temperature: OrUnset<f64>,
+
+    /// Nucleus sampling; `unset` leaves it to the service.
+    #[arg(long, default_value = "unset", value_name = "P")]
+    pub(crate) top_p: OrUnset<f64>,
+
+    /// The longest reply, in tokens; `unset` leaves it to the service.
+    #[arg(long, default_value = "2048", value_name = "N")]
+    pub(crate) max_tokens: OrUnset<u32>,
+
+    /// Asks the service for repeatable sampling; `unset` leaves it out.
+    #[arg(long, default_value = "0", value_name = "N")]
+    pub(crate) sampling_seed: OrUnset<u64>,
+
+    /// How replies are read: `strict` reads the final verdict among the answers offered,
+    /// `reference` searches the whole reply as the original evaluation does.
+    #[arg(long, value_enum, default_value_t = ParserArg::Strict)]
+    pub(crate) parser: ParserArg,
+
+    /// Ask up to this often until a reply can be read; the original evaluation asks 5 times.
+    #[arg(long, default_value_t = std::num::NonZeroU32::MIN, value_name = "N")]
+    pub(crate) attempts: std::num::NonZeroU32,
+
+    /// Ask each question this often and take the majority.
+    #[arg(long, default_value_t = std::num::NonZeroU32::MIN, value_name = "N")]
+    pub(crate) votes: std::num::NonZeroU32,
+
+    /// A judge to fall back on where a reply stays unreadable, such as `baseline:random`.
+    #[arg(long, value_name = "JUDGE")]
+    pub(crate) fallback: Option<JudgeSpec>,
+
+    /// How pictures are sent: as they are, or made JPEG as the original evaluation does.
+    #[arg(long, value_enum, default_value_t = ImagesArg::AsIs)]
+    pub(crate) images: ImagesArg,
+
+    /// How videos are sent: as frames taken from them, or whole.
+    #[arg(long, value_enum, default_value_t = VideoArg::Frames)]
+    pub(crate) video: VideoArg,
+
+    /// Frames taken from each video; 10 for a prompt's and 5 for a response's when not given.
+    #[arg(long, value_name = "N")]
+    pub(crate) frames: Option<std::num::NonZeroU32>,
+
+    /// How the two clips of a T2A pair are sent: each in its place, or joined by a second of
+    /// silence as the original evaluation does.
+    #[arg(long, value_enum, default_value_t = ClipsArg::Apart)]
+    pub(crate) clips: ClipsArg,
+
+    /// At most this many requests at once; the service's own limit is found by itself.
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub(crate) concurrency: usize,
+
+    /// How long to wait for one reply.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+
+    /// A file of replies that several runs share.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ParserArg {
+    Strict,
+    Reference,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImagesArg {
+    AsIs,
+    Jpeg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VideoArg {
+    Frames,
+    Whole,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClipsArg {
+    Apart,
+    Joined,
+}
+
+/// What a run may cost.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Spending")]
+pub(crate) struct SpendingArgs {
+    /// US dollars for a million tokens read.
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) price_in: Option<f64>,
+
+    /// US dollars for a million tokens written.
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) price_out: Option<f64>,
+
+    /// Stop before the run has cost more than this many US dollars; needs prices.
+    #[arg(long, value_name = "DOLLARS", requires = "price_in", requires = "price_out")]
+    pub(crate) budget: Option<f64>,
+
+    /// Stop before the run has used more than this many tokens.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) budget_tokens: Option<u64>,
+}
+
+/// How a benchmark is read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reading")]
+pub(crate) struct ReadingArgs {
+    /// The benchmark's format, where it is not recognised by its content.
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+
+    /// End at the first row that cannot be used, rather than count it.
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Allow the benchmark to name remote media.
+    #[arg(long)]
+    pub(crate) allow_urls: bool,
+}
+
+/// What is printed and drawn.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reporting")]
+pub(crate) struct ReportingArgs {
+    /// What a verdict without a preference counts as in the headline.
+    #[arg(long, value_enum, default_value_t = FailuresArg::Wrong)]
+    pub(crate) failures: FailuresArg,
+
+    /// Published rows to lay beside the run, by model name.
+    #[arg(long, value_delimiter = ',', value_name = "MODEL,…")]
+    pub(crate) published: Vec<String>,
+
+    /// Print the results record on stdout instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write no HTML report.
+    #[arg(long)]
+    pub(crate) no_html: bool,
+
+    /// Bytes of media to put into the HTML report, in megabytes.
+    #[arg(long, default_value_t = 24, value_name = "MB")]
+    pub(crate) media_budget: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailuresArg {
+    Wrong,
+    Coin,
+    LeftOut,
+}
+
+impl From<FailuresArg> for FailurePolicy {
+    fn from(failures: FailuresArg) -> Self {
+        match failures {
+            FailuresArg::Wrong => Self::Wrong,
+            FailuresArg::Coin => Self::Coin,
+            FailuresArg::LeftOut => Self::LeftOut,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Run directories; two or more are compared.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) runs: Vec<PathBuf>,
+
+    /// Where the HTML report goes; the run's own `report.html` for one run when not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Compute every number again from the stored rows and list those that differ.
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
+
+    #[command(flatten)]
+    pub(crate) reporting: ReportingArgs,
+}
+
+/// A setting that can be left to the service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct OrUnset<T>(pub(crate) Option<T>);
+
+impl<T: std::str::FromStr> std::str::FromStr for OrUnset<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        match text {
+            "unset" => Ok(Self(None)),
+            number => number.parse().map(|value| Self(Some(value))),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Finds the benchmark that a name stands for.
+
+use std::{env, fs, path::Path};
+
+use anyhow::{Context, Result};
+use omnireward_core::Task;
+use omnireward_data::{Dataset, OpenOptions};
+use omnireward_eval::BenchmarkRecord;
+use tempfile::TempDir;
+
+use crate::{args::ReadingArgs, bar::Bar};
+
+/// A benchmark that is open, and what a run records of it.
+pub(crate) struct Benchmark {
+    pub(crate) dataset: Dataset,
+    pub(crate) record: BenchmarkRecord,
+    /// The embedded benchmark lies in a folder that goes away with this.
+    _folder: Option<TempDir>,
+}
+
+impl Benchmark {
+    /// Opens what `spec` names: `embedded`, `hf:OWNER/NAME[@REVISION]`, or a path.
+    pub(crate) async fn open(
+        spec: &str,
+        reading: &ReadingArgs,
+        tasks: &[Task],
+        quiet: bool,
+    ) -> Result<Self> {
+        let options = OpenOptions {
+            format: reading.format,
+            tasks: (!tasks.is_empty()).then(|| tasks.to_vec()),
+            allow_urls: reading.allow_urls,
+        };
+        if spec == "embedded" {
+            return Self::open_embedded(&options);
+        }
+        if spec.starts_with("hf:") {
+            let snapshot = snapshot(spec, quiet).await?;
+            let dataset = open(&snapshot.path, &options)?.named(spec);
+            return Self::new(spec, dataset, Some(snapshot.revision), None);
+        }
+        Self::new(spec, open(Path::new(spec), &options)?, None, None)
+    }
+
+    /// Opens the small set that ships inside the program, by way of a temporary folder: it is read
+    /// as any other benchmark is.
+    pub(crate) fn open_embedded(options: &OpenOptions) -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        write_embedded(folder.path())?;
+        let dataset = open(&folder.path().join("pairs.jsonl"), options)?.named("embedded");
+        Self::new("embedded", dataset, None, Some(folder))
+    }
+
+    fn new(
+        spec: &str,
+        dataset: Dataset,
+        revision: Option<String>,
+        folder: Option<TempDir>,
+    ) -> Result<Self> {
+        let record = BenchmarkRecord {
+            spec: spec.to_owned(),
+            name: dataset.name().to_owned(),
+            format: dataset.format().to_string(),
+            revision,
+            fingerprint: dataset.fingerprint().context("cannot read the benchmark's files")?,
+        };
+        Ok(Self {
+            dataset,
+            record,
+            _folder: folder,
+        })
+    }
+}
+
+fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+    omnireward_data::open(path, options)
+        .with_context(|| format!("cannot open the benchmark `{}`", path.display()))
+}
+
+async fn snapshot(spec: &str, quiet: bool) -> Result<omnireward_data::hub::Snapshot> {
+    use omnireward_data::hub::{HubClient, HubConfig, RepoSpec};
+    let repo: RepoSpec = spec.parse()?;
+    let client = HubClient::new(HubConfig::from_vars(|name| env::var(name).ok())?)?;
+    client
+        .snapshot(&repo, &|_| true, &Bar::new(quiet))
+        .await
+        .with_context(|| format!("cannot fetch `{spec}`"))
+}
+
+fn write_embedded(folder: &Path) -> Result<()> {
+    for (name, bytes) in EMBEDDED {
+        let path = folder.join(name);
+        let parent = path.parent().expect("every file lies in the folder");
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, bytes))
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The verdicts of published judges on the embedded pairs.
+pub(crate) const RECORDED: &[u8] = include_bytes!("../demo/recorded.jsonl");
+
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));

@@ -1,0 +1,261 @@
+//! `omnireward eval`: asks a judge about a benchmark, then counts and reports.
+
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::{Context, Result, bail};
+use omnireward_core::{Judge, Setting, Task};
+use omnireward_eval::{
+    Budget, CachedChat, Estimate, JudgeRecord, Prices, ReplyCache, RunDir, RunEnd, RunManifest,
+    RunOptions, RunPlan, Spend, Stop, run,
+};
+
+use crate::{
+    Outcome,
+    args::{EvalArgs, QuestionArgs, SettingArg, SpendingArgs},
+    bar::Bar,
+    benchmark::Benchmark,
+    judge::Prepared,
+    printer,
+    report::{self, Run},
+};
+
+pub(crate) async fn eval(args: EvalArgs, quiet: bool) -> Result<Outcome> {
+    if args.dry_run {
+        return dry_run(&args, quiet).await;
+    }
+    let ended = ask_all(&args, quiet).await?;
+    let run = Run::load(&ended.dir, &args.reporting)?;
+    report::finish(&ended.dir, &run, &ended.benchmark, &args.reporting)?;
+    Ok(outcome(&ended.end, &run, args.min_accuracy))
+}
+
+/// A run that asked all it could.
+pub(crate) struct Ended {
+    pub(crate) dir: Arc<RunDir>,
+    benchmark: Benchmark,
+    end: RunEnd,
+}
+
+/// Asks the judge every question that the run directory holds no answer to.
+pub(crate) async fn ask_all(args: &EvalArgs, quiet: bool) -> Result<Ended> {
+    let benchmark =
+        Benchmark::open(&args.benchmark, &args.reading, &args.questions.tasks, quiet).await?;
+    let prepared = Prepared::new(&args.judge, &args.chat)?;
+    let judge = prepared.judge(&args.chat, |model| model)?;
+    let manifest = manifest(args, judge.as_ref(), &benchmark);
+    if !quiet {
+        announce(args, judge.as_ref(), &benchmark, &manifest.plan)?;
+    }
+    let dir = Arc::new(RunDir::create_or_resume(&args.out, &manifest)?);
+    let spend = Arc::new(spend(&args.spending, &dir)?);
+    let shared = args.chat.cache.as_deref().map(ReplyCache::open).transpose()?.map(Arc::new);
+    let judge = prepared.judge(&args.chat, |model| {
+        Arc::new(CachedChat::new(model, dir.clone(), shared, spend.clone()))
+    })?;
+    let options = RunOptions {
+        strict: args.reading.strict,
+        concurrency: prepared.concurrency(args.chat.votes.get()),
+        interrupted: interrupted_by_ctrl_c(),
+    };
+    let bar = Bar::new(quiet);
+    let plan = &manifest.plan;
+    let end = run(judge, &benchmark.dataset, plan, &dir, &spend, options, &bar).await?;
+    if !quiet {
+        tell(&end, &spend);
+    }
+    Ok(Ended {
+        dir,
+        benchmark,
+        end,
+    })
+}
+
+/// Says what would be asked, and shows the first question as the judge would see it.
+async fn dry_run(args: &EvalArgs, quiet: bool) -> Result<Outcome> {
+    let benchmark =
+        Benchmark::open(&args.benchmark, &args.reading, &args.questions.tasks, quiet).await?;
+    let prepared = Prepared::new(&args.judge, &args.chat)?;
+    let judge = prepared.judge(&args.chat, |model| model)?;
+    let plan = plan(&args.questions, &benchmark);
+    announce(args, judge.as_ref(), &benchmark, &plan)?;
+    if let Some(setting) = plan.settings.first() {
+        let pair = benchmark.dataset.pairs().find_map(Result::ok);
+        if let Some(pair) = pair.filter(|pair| plan.tasks.contains(&pair.task)) {
+            printer::data(&prepared.show_request(&args.chat, &pair, *setting).await?)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn manifest(args: &EvalArgs, judge: &dyn Judge, benchmark: &Benchmark) -> RunManifest {
+    RunManifest {
+        omnireward: env!("CARGO_PKG_VERSION").to_owned(),
+        started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        command: command_line(),
+        plan: plan(&args.questions, benchmark),
+        judge: JudgeRecord::new(args.judge.to_string(), judge.identity()),
+        benchmark: benchmark.record.clone(),
+    }
+}
+
+fn plan(questions: &QuestionArgs, benchmark: &Benchmark) -> RunPlan {
+    let mut tasks = questions.tasks.clone();
+    if tasks.is_empty() {
+        let parts = benchmark.dataset.parts();
+        tasks = match parts.iter().map(|part| part.task).collect::<Option<Vec<Task>>>() {
+            Some(tasks) => tasks,
+            None => Task::ALL.to_vec(),
+        };
+    }
+    tasks.sort();
+    tasks.dedup();
+    RunPlan {
+        tasks,
+        settings: match questions.setting {
+            SettingArg::WithTies => vec![Setting::WithTies],
+            SettingArg::WithoutTies => vec![Setting::WithoutTies],
+            SettingArg::Both => Setting::ALL.to_vec(),
+        },
+        order: questions.order,
+        seed: questions.seed,
+        limit: questions.limit,
+    }
+}
+
+/// The command as it was typed, for repeating it. Keys are never arguments.
+pub(crate) fn command_line() -> String {
+    let quote = |word: String| {
+        if word.is_empty() || word.contains([' ', '"', '\'', '#', '&', ';', '$', '*', '(', ')']) {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        } else {
+            word
+        }
+    };
+    let words = env::args().skip(1).map(quote);
+    std::iter::once("omnireward".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Says on stderr what is about to be asked, and about what it costs.
+fn announce(
+    args: &EvalArgs,
+    judge: &dyn Judge,
+    benchmark: &Benchmark,
+    plan: &RunPlan,
+) -> Result<()> {
+    let codes: Vec<&str> = plan.tasks.iter().map(|task| task.code()).collect();
+    let estimate = Estimate::new(&benchmark.dataset, plan, judge.is_order_sensitive(), args.chat.votes.get())
+        .context("cannot read the benchmark")?;
+    printer::note(&format!(
+        "{} on {} ({}): about {} questions on {}",
+        judge.identity().name,
+        benchmark.record.name,
+        benchmark.record.format,
+        estimate.questions,
+        codes.join(", "),
+    ));
+    if matches!(args.judge, omnireward_judges::JudgeSpec::OpenAi { .. }) {
+        let usage = estimate.usage;
+        let prices = prices(&args.spending);
+        let dollars = if prices == Prices::default() {
+            "give --price-in and --price-out for a cost".to_owned()
+        } else {
+            format!("about ${:.2}", prices.cost(usage))
+        };
+        printer::note(&format!(
+            "estimate: {} requests, {:.1}M tokens read, {:.1}M written; {dollars} (may be off by a factor of two)",
+            usage.requests,
+            usage.prompt_tokens as f64 / 1e6,
+            usage.completion_tokens as f64 / 1e6,
+        ));
+    }
+    Ok(())
+}
+
+fn prices(spending: &SpendingArgs) -> Prices {
+    Prices {
+        prompt: spending.price_in.unwrap_or_default(),
+        completion: spending.price_out.unwrap_or_default(),
+    }
+}
+
+fn spend(spending: &SpendingArgs, dir: &RunDir) -> Result<Spend> {
+    let budget = Budget {
+        dollars: spending.budget,
+        tokens: spending.budget_tokens,
+    };
+    if budget.dollars.is_some_and(|dollars| dollars.is_nan() || dollars <= 0.0) {
+        bail!("`--budget` must be more than nothing");
+    }
+    Ok(Spend::new(prices(spending), budget, dir.spent()?))
+}
+
+/// The first Ctrl-C lets the run end after what is under way; the second ends the program.
+fn interrupted_by_ctrl_c() -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::abort();
+            }
+            printer::note("stopping after the requests under way; again to stop at once");
+        }
+    });
+    interrupted
+}
+
+fn tell(end: &RunEnd, spend: &Spend) {
+    let mut parts = vec![format!("{} asked", end.asked)];
+    if end.kept > 0 {
+        parts.push(format!("{} kept from before", end.kept));
+    }
+    if end.bad_rows > 0 {
+        parts.push(format!("{} rows of the benchmark could not be used", end.bad_rows));
+    }
+    let spent = spend.so_far();
+    if spent.requests > 0 {
+        parts.push(format!(
+            "{} tokens read and {} written in all",
+            spent.prompt_tokens, spent.completion_tokens
+        ));
+    }
+    if spend.has_prices() {
+        parts.push(format!("${:.2}", spend.dollars()));
+    }
+    printer::note(&parts.join(", "));
+    if !end.unsupported.is_empty() {
+        let codes: Vec<&str> = end.unsupported.iter().map(|task| task.code()).collect();
+        printer::note(&format!("left out, not supported by this judge: {}", codes.join(", ")));
+    }
+    match end.stopped {
+        Some(Stop::Budget) => printer::note(
+            "stopped: the budget would be passed; start the same command with a larger one to go on",
+        ),
+        Some(Stop::Interrupted) => {
+            printer::note("stopped; start the same command again to go on");
+        }
+        None => {}
+    }
+}
+
+fn outcome(end: &RunEnd, run: &Run, min_accuracy: Option<f64>) -> Outcome {
+    if end.stopped.is_some() {
+        return Outcome::Stopped;
+    }
+    let is_below = |bar: f64| {
+        run.results.settings.iter().any(|setting| {
+            setting.overall.own.value.is_none_or(|accuracy| 100.0 * accuracy < bar)
+        })
+    };
+    if min_accuracy.is_some_and(is_below) {
+        Outcome::BelowThreshold
+    } else {
+        Outcome::Done
+    }
+}

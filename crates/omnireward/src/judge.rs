@@ -1,0 +1,184 @@
+//! Makes a judge from its name and the chat settings.
+
+use std::{env, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use omnireward_core::{ChatModel, ChatPart, ChatRequest, Judge, PreferencePair, Sampling, Setting};
+use omnireward_judges::{
+    AudioForm, ChatJudge, ChatJudgeConfig, Concurrency, ImageForm, JudgeSpec, MediaConfig,
+    OpenAiClient, OpenAiConfig, ParityParser, Parser, Replay, Secret, VideoForm, Voting,
+    WithFallback,
+};
+
+use crate::args::{ChatArgs, ClipsArg, ImagesArg, ParserArg, VideoArg};
+
+/// How many questions wait beside those that the service admits, so that a place never stays
+/// empty while a pair's media are encoded.
+const WAITING: usize = 8;
+
+/// Questions at once for judges that ask no service.
+const LOCAL_CONCURRENCY: usize = 16;
+
+/// A judge that is ready but for the memory in front of its chat model.
+pub(crate) enum Prepared {
+    Chat(Arc<OpenAiClient>),
+    Local(Arc<dyn Judge>),
+}
+
+impl Prepared {
+    /// Checks that the judge can be had: its key, its recording.
+    pub(crate) fn new(spec: &JudgeSpec, chat: &ChatArgs) -> Result<Self> {
+        match spec {
+            JudgeSpec::OpenAi { model } => Ok(Self::Chat(Arc::new(client(model, chat)?))),
+            other => Ok(Self::Local(local(other, chat)?)),
+        }
+    }
+
+    /// The judge, with `remember` put in front of its chat model if it has one.
+    pub(crate) fn judge(
+        &self,
+        chat: &ChatArgs,
+        remember: impl FnOnce(Arc<dyn ChatModel>) -> Arc<dyn ChatModel>,
+    ) -> Result<Arc<dyn Judge>> {
+        let judge: Arc<dyn Judge> = match self {
+            Self::Chat(client) => chat_judge(remember(client.clone()), chat),
+            Self::Local(judge) => judge.clone(),
+        };
+        match &chat.fallback {
+            None => Ok(judge),
+            Some(spec) => Ok(Arc::new(WithFallback::new(judge, local(spec, chat)?))),
+        }
+    }
+
+    /// What a chat model would be sent about `pair`, for people: media as their type and size.
+    pub(crate) async fn show_request(
+        &self,
+        chat: &ChatArgs,
+        pair: &PreferencePair,
+        setting: Setting,
+    ) -> Result<String> {
+        match self {
+            Self::Chat(client) => {
+                let judge = ChatJudge::new(client.clone(), chat_config(chat));
+                Ok(as_text(&judge.request(pair, setting, 0).await?))
+            }
+            Self::Local(_) => Ok("this judge is sent no request\n".to_owned()),
+        }
+    }
+
+    /// How many questions may be under way, asked anew before each.
+    pub(crate) fn concurrency(&self, votes: u32) -> Box<dyn Fn() -> usize + Send + Sync> {
+        match self {
+            Self::Chat(client) => {
+                let client = client.clone();
+                Box::new(move || client.stats().limit.div_ceil(votes as usize) + WAITING)
+            }
+            Self::Local(_) => Box::new(|| LOCAL_CONCURRENCY),
+        }
+    }
+}
+
+fn client(model: &str, chat: &ChatArgs) -> Result<OpenAiClient> {
+    let mut config = OpenAiConfig::new(&chat.base_url, model);
+    config.api_key = env::var(&chat.api_key_env)
+        .ok()
+        .filter(|key| !key.is_empty())
+        .map(Secret::new);
+    config.timeout = Duration::from_secs(chat.timeout);
+    config.concurrency = Concurrency::Adaptive {
+        max: chat.concurrency,
+    };
+    OpenAiClient::new(config).with_context(|| format!("cannot ask a model at `{}`", chat.base_url))
+}
+
+fn chat_judge(model: Arc<dyn ChatModel>, chat: &ChatArgs) -> Arc<dyn Judge> {
+    let judge = Arc::new(ChatJudge::new(model, chat_config(chat)));
+    if chat.votes.get() > 1 {
+        Arc::new(Voting::new(judge, chat.votes))
+    } else {
+        judge
+    }
+}
+
+fn chat_config(chat: &ChatArgs) -> ChatJudgeConfig {
+    ChatJudgeConfig {
+        parser: parser(chat),
+        media: media(chat),
+        sampling: Sampling {
+            temperature: chat.temperature.0,
+            top_p: chat.top_p.0,
+            max_tokens: chat.max_tokens.0,
+            seed: chat.sampling_seed.0,
+        },
+        attempts: chat.attempts,
+        ..ChatJudgeConfig::default()
+    }
+}
+
+fn as_text(request: &ChatRequest) -> String {
+    let mut text = String::new();
+    for message in &request.messages {
+        text.push_str(&format!("── {:?}\n", message.role));
+        for part in &message.parts {
+            match part {
+                ChatPart::Text(words) => text.push_str(words.trim_end()),
+                ChatPart::Image { media_type, bytes }
+                | ChatPart::Audio { media_type, bytes }
+                | ChatPart::Video { media_type, bytes } => {
+                    text.push_str(&format!("‹{media_type}, {} bytes›", bytes.len()));
+                }
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn parser(chat: &ChatArgs) -> Parser {
+    match chat.parser {
+        ParserArg::Strict => Parser::default(),
+        ParserArg::Reference => Parser::Parity(ParityParser),
+    }
+}
+
+fn media(chat: &ChatArgs) -> MediaConfig {
+    let frames = |default: VideoForm| match (default, chat.frames) {
+        (VideoForm::Frames { .. }, Some(frames)) => VideoForm::Frames {
+            prompt: frames,
+            response: frames,
+        },
+        (form, _) => form,
+    };
+    MediaConfig {
+        images: match chat.images {
+            ImagesArg::AsIs => ImageForm::Passthrough,
+            ImagesArg::Jpeg => ImageForm::Jpeg,
+        },
+        video: match chat.video {
+            VideoArg::Frames => frames(VideoForm::default()),
+            VideoArg::Whole => VideoForm::File,
+        },
+        audio: match chat.clips {
+            ClipsArg::Apart => AudioForm::Separate,
+            ClipsArg::Joined => AudioForm::Joined,
+        },
+        ..MediaConfig::default()
+    }
+}
+
+fn local(spec: &JudgeSpec, chat: &ChatArgs) -> Result<Arc<dyn Judge>> {
+    match spec {
+        JudgeSpec::Replay { file, selector } => {
+            let replay = Replay::open(file, selector.as_deref())?;
+            Ok(Arc::new(match chat.parser {
+                ParserArg::Strict => replay,
+                ParserArg::Reference => replay.with_parser(Parser::Parity(ParityParser)),
+            }))
+        }
+        JudgeSpec::Baseline(baseline) => Ok(Arc::new(*baseline)),
+        JudgeSpec::OpenAi { .. } => bail!("a chat model cannot be a fallback"),
+        JudgeSpec::Embedded | JudgeSpec::Checkpoint(_) | JudgeSpec::Hub { .. } => {
+            bail!("`{spec}` names a reward model on this machine, which this version cannot run yet")
+        }
+    }
+}

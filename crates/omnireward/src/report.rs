@@ -1,0 +1,300 @@
+//! `omnireward report`, and the reporting that ends every run.
+
+use std::{collections::HashSet, fs, path::Path};
+
+use anyhow::{Context, Result, bail};
+use omnireward_core::{PreferencePair, Task};
+use omnireward_eval::{
+    Comparison, Mismatch, PublishedRow, Results, ResultsConfig, Row, RunDir, RunManifest,
+    compare, published,
+    report::{PairBudget, PairViews, ReportInput, ReportRun, RunRows, TerminalOptions, terminal},
+    verify,
+};
+use omnireward_media::Limits;
+
+use crate::{
+    Outcome,
+    args::{ReadingArgs, ReportArgs, ReportingArgs},
+    benchmark::Benchmark,
+    printer,
+};
+
+/// A run that was read back, and its numbers.
+pub(crate) struct Run {
+    pub(crate) name: String,
+    pub(crate) manifest: RunManifest,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) results: Results,
+    bad_rows: Vec<String>,
+}
+
+impl Run {
+    /// Reads a run's rows and computes its numbers.
+    pub(crate) fn load(dir: &RunDir, reporting: &ReportingArgs) -> Result<Self> {
+        let manifest = dir.manifest()?;
+        let rows = dir.rows()?;
+        if rows.is_empty() {
+            bail!("`{}` holds no verdicts yet", dir.path().display());
+        }
+        let config = config(&manifest, reporting);
+        Ok(Self {
+            name: manifest.judge.name.clone(),
+            results: Results::compute(&rows, &config),
+            bad_rows: dir.bad_rows()?,
+            manifest,
+            rows,
+        })
+    }
+}
+
+fn config(manifest: &RunManifest, reporting: &ReportingArgs) -> ResultsConfig {
+    ResultsConfig {
+        failure_policy: reporting.failures.into(),
+        seed: manifest.plan.seed,
+        ..ResultsConfig::default()
+    }
+}
+
+/// Writes a run's `results.json` and `report.html` and prints its table.
+pub(crate) fn finish(
+    dir: &RunDir,
+    run: &Run,
+    benchmark: &Benchmark,
+    reporting: &ReportingArgs,
+) -> Result<()> {
+    dir.write_json("results.json", &run.results)?;
+    let report = Report::new(std::slice::from_ref(run), reporting)?;
+    report.print(reporting.json)?;
+    if !reporting.no_html {
+        dir.write("report.html", report.html(Some(benchmark)).as_bytes())?;
+        printer::note(&format!("report: {}", dir.path().join("report.html").display()));
+    }
+    Ok(())
+}
+
+/// One or several runs, ready to be shown.
+pub(crate) struct Report<'a> {
+    runs: &'a [Run],
+    comparison: Option<Comparison>,
+    published: Vec<PublishedRow>,
+    notes: Vec<String>,
+    media_budget: u64,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(runs: &'a [Run], reporting: &ReportingArgs) -> Result<Self> {
+        let comparison = (runs.len() > 1).then(|| {
+            let rows: Vec<(&str, &[Row])> =
+                runs.iter().map(|run| (run.name.as_str(), run.rows.as_slice())).collect();
+            compare(&rows, &runs[0].results.config)
+        });
+        Ok(Self {
+            runs,
+            comparison,
+            published: published_rows(&reporting.published)?,
+            notes: runs.iter().flat_map(notes).collect(),
+            media_budget: reporting.media_budget * 1_000_000,
+        })
+    }
+
+    /// Prints tables, or the results record.
+    pub(crate) fn print(&self, json: bool) -> Result<()> {
+        if json {
+            printer::data(&format!("{}\n", self.json()?))
+        } else {
+            let options = TerminalOptions {
+                color: printer::may_colour(),
+            };
+            printer::data(&self.with_input(None, |input| terminal(input, options)))
+        }
+    }
+
+    /// The results of one run as they are, or those of several with their comparison.
+    fn json(&self) -> Result<String> {
+        Ok(match self.runs {
+            [run] => serde_json::to_string_pretty(&run.results)?,
+            runs => {
+                let runs: Vec<_> = runs
+                    .iter()
+                    .map(|run| serde_json::json!({ "name": run.name, "results": run.results }))
+                    .collect();
+                let value = serde_json::json!({ "runs": runs, "comparison": self.comparison });
+                serde_json::to_string_pretty(&value)?
+            }
+        })
+    }
+
+    /// The page, with the pairs where the benchmark can still be read.
+    pub(crate) fn html(&self, benchmark: Option<&Benchmark>) -> String {
+        let views = benchmark.map(|benchmark| self.pair_views(benchmark));
+        self.with_input(views.as_ref(), omnireward_eval::report::html)
+    }
+
+    fn with_input<T>(&self, pairs: Option<&PairViews>, show: impl FnOnce(&ReportInput<'_>) -> T) -> T {
+        let runs: Vec<ReportRun<'_>> = self
+            .runs
+            .iter()
+            .map(|run| ReportRun {
+                name: &run.name,
+                manifest: &run.manifest,
+                results: &run.results,
+                dollars: None,
+            })
+            .collect();
+        show(&ReportInput {
+            runs: &runs,
+            comparison: self.comparison.as_ref(),
+            published: &self.published,
+            pairs,
+            notes: &self.notes,
+        })
+    }
+
+    /// What the page shows of the pairs that were judged.
+    fn pair_views(&self, benchmark: &Benchmark) -> PairViews {
+        let judged: HashSet<&str> =
+            self.runs.iter().flat_map(|run| &run.rows).map(|row| row.pair_id.as_str()).collect();
+        let pairs = benchmark
+            .dataset
+            .pairs()
+            .filter_map(Result::ok)
+            .flat_map(|pair: PreferencePair| pair.comparisons())
+            .filter(|pair| judged.contains(pair.id.as_str()));
+        let rows: Vec<RunRows<'_>> = self
+            .runs
+            .iter()
+            .map(|run| RunRows {
+                name: &run.name,
+                rows: &run.rows,
+            })
+            .collect();
+        let budget = PairBudget {
+            media_bytes: self.media_budget,
+            ..PairBudget::default()
+        };
+        omnireward_eval::report::pair_views(pairs, &rows, &budget, &Limits::default())
+    }
+}
+
+fn notes(run: &Run) -> Option<String> {
+    let first = run.bad_rows.first()?;
+    Some(format!(
+        "{} rows of the benchmark could not be used; the first: {first}",
+        run.bad_rows.len()
+    ))
+}
+
+fn published_rows(names: &[String]) -> Result<Vec<PublishedRow>> {
+    let mut rows = Vec::new();
+    for name in names {
+        let found = published::omni_reward_bench(name);
+        if found.is_empty() {
+            bail!(
+                "no published row is called `{name}`; there are: {}",
+                published::model_names().join(", ")
+            );
+        }
+        rows.extend(found);
+    }
+    Ok(rows)
+}
+
+/// `omnireward report`.
+pub(crate) async fn report(args: ReportArgs) -> Result<Outcome> {
+    let dirs = args.runs.iter().map(|path| RunDir::open(path)).collect::<Result<Vec<_>, _>>()?;
+    if args.verify {
+        return verify_all(&dirs);
+    }
+    let mut runs =
+        dirs.iter().map(|dir| Run::load(dir, &args.reporting)).collect::<Result<Vec<_>>>()?;
+    tell_apart(&mut runs, &args.runs);
+    over_common_tasks(&mut runs);
+    let report = Report::new(&runs, &args.reporting)?;
+    report.print(args.reporting.json)?;
+    let html = match (&args.html, dirs.as_slice()) {
+        (Some(path), _) => Some(path.clone()),
+        (None, [dir]) if !args.reporting.no_html => Some(dir.path().join("report.html")),
+        (None, _) => None,
+    };
+    if let Some(path) = html {
+        let benchmark = reopen(&runs, &args.reading).await;
+        fs::write(&path, report.html(benchmark.as_ref()))
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+        printer::note(&format!("report: {}", path.display()));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Runs of the same judge are told apart by their directories.
+fn tell_apart(runs: &mut [Run], paths: &[std::path::PathBuf]) {
+    let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
+    for (run, path) in runs.iter_mut().zip(paths) {
+        if names.iter().filter(|name| **name == run.name).count() > 1 {
+            run.name = format!("{} ({})", run.name, path.display());
+        }
+    }
+}
+
+/// Computes the runs' numbers again, with overall scores over the tasks that all of them judged.
+pub(crate) fn over_common_tasks(runs: &mut [Run]) {
+    let judged = |run: &Run, task| run.rows.iter().any(|row| row.task == task);
+    let common: Vec<Task> = Task::ALL
+        .into_iter()
+        .filter(|task| runs.iter().all(|run| judged(run, *task)))
+        .collect();
+    for run in runs {
+        let config = ResultsConfig {
+            common_tasks: Some(common.clone()),
+            ..run.results.config.clone()
+        };
+        run.results = Results::compute(&run.rows, &config);
+    }
+}
+
+/// The benchmark of the runs, if it is still where it was and still the same.
+async fn reopen(runs: &[Run], reading: &ReadingArgs) -> Option<Benchmark> {
+    let recorded = &runs.first()?.manifest.benchmark;
+    let opened = Benchmark::open(&recorded.spec, reading, &[], true).await;
+    match opened {
+        Ok(benchmark) if benchmark.record.fingerprint == recorded.fingerprint => Some(benchmark),
+        Ok(_) => {
+            printer::note("the benchmark has changed since the run; the page shows no pairs");
+            None
+        }
+        Err(error) => {
+            printer::note(&format!("the page shows no pairs: {error:#}"));
+            None
+        }
+    }
+}
+
+fn verify_all(dirs: &[RunDir]) -> Result<Outcome> {
+    let mut outcome = Outcome::Done;
+    for dir in dirs {
+        let stored: Results = dir.read_json("results.json", "results record")?;
+        let mismatches = verify(&dir.rows()?, &stored);
+        let name = dir.path().display();
+        if mismatches.is_empty() {
+            printer::data(&format!("{name}: every number follows from the stored rows\n"))?;
+        } else {
+            printer::data(&format!("{name}: {} numbers differ\n", mismatches.len()))?;
+            for mismatch in &mismatches {
+                printer::data(&format!("  {}\n", difference(mismatch)))?;
+            }
+            outcome = Outcome::BelowThreshold;
+        }
+    }
+    Ok(outcome)
+}
+
+fn difference(mismatch: &Mismatch) -> String {
+    let show = |value: &Option<serde_json::Value>| {
+        value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
+    };
+    format!(
+        "{}: stored {}, recomputed {}",
+        mismatch.pointer,
+        show(&mismatch.stored),
+        show(&mismatch.recomputed)
+    )
+}
