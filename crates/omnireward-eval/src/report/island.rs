@@ -148,7 +148,7 @@ fn island_pair<'a>(
     views: &'a PairViews,
     strings: &mut Strings<'a>,
 ) -> IslandPair<'a> {
-    let mut parts = |parts: &'a [PartView], strings: &mut Strings<'a>| -> Vec<IslandPart<'a>> {
+    let parts = |parts: &'a [PartView], strings: &mut Strings<'a>| -> Vec<IslandPart<'a>> {
         parts.iter().map(|part| island_part(part, views, strings)).collect()
     };
     IslandPair {

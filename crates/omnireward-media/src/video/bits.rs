@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 /// Reads the fields of an H.264 header bit by bit. Every read is `None` past the end.
 pub(super) struct BitReader {
     bytes: Vec<u8>,
@@ -19,6 +21,26 @@ impl BitReader {
             bytes.push(byte);
         }
         Self { bytes, position: 0 }
+    }
+
+    /// How many bits have been read.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// All the bytes, with a range of bits cut out; zeros fill the last byte.
+    pub(super) fn without(&self, cut: Range<usize>) -> Vec<u8> {
+        let bit_at = |position: usize| self.bytes[position / 8] >> (7 - position % 8) & 1;
+        let kept: Vec<u8> = (0..cut.start)
+            .chain(cut.end..self.bytes.len() * 8)
+            .map(bit_at)
+            .collect();
+        kept.chunks(8)
+            .map(|bits| {
+                let byte = bits.iter().fold(0, |byte, bit| byte << 1 | bit);
+                byte << (8 - bits.len())
+            })
+            .collect()
     }
 
     pub(super) fn bit(&mut self) -> Option<u32> {
@@ -72,6 +94,13 @@ mod tests {
         let mut reader = BitReader::of_nal(&bytes);
         let read: Vec<_> = (0..5).map(|_| reader.signed().unwrap()).collect();
         assert_eq!(read, [0, 1, -1, 2, -2]);
+    }
+
+    #[test]
+    fn bits_are_cut_out() {
+        let reader = BitReader::of_nal(&[0b1111_0000, 0b1010_1010]);
+        assert_eq!(reader.without(4..8), [0b1111_1010, 0b1010_0000]);
+        assert_eq!(reader.without(0..0), [0b1111_0000, 0b1010_1010]);
     }
 
     #[test]

@@ -4,8 +4,7 @@
 //! access unit at a time, whose NAL units are coded slices and parameter sets of the size that was
 //! checked when the file was opened, and it lends planes that are read before it is called again.
 //! The library's wrapper is not used for decoding because it neither passes the number of a sample
-//! in nor gives it back, and the order in which pictures come out is not a reliable display order:
-//! the library sorts by the low bits of a counter that wraps around.
+//! in nor gives it back, and the library's own display order is not reliable (see [`as_baseline`]).
 #![expect(unsafe_code, reason = "the decoder is a C++ library")]
 
 use std::{
@@ -18,7 +17,7 @@ use openh264::{
     OpenH264API,
     decoder::{Decoder as Library, DecoderConfig},
 };
-use openh264_sys2::{DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER, SBufferInfo};
+use openh264_sys2::SBufferInfo;
 
 use super::{
     h264_headers::{
@@ -171,7 +170,12 @@ impl<'a> Session<'a> {
             _ => return Ok(()),
         }
         self.access_unit.extend([0, 0, 0, 1]);
-        self.access_unit.extend(nal);
+        if nal_type(nal) == SPS {
+            let rewritten = as_baseline(nal).ok_or_else(|| self.failed(sample, None))?;
+            self.access_unit.extend(rewritten);
+        } else {
+            self.access_unit.extend(nal);
+        }
         Ok(())
     }
 
@@ -258,37 +262,6 @@ impl Decoder {
                     (&raw mut planes).cast(),
                     &raw mut info,
                 )
-            };
-            if state != 0 {
-                return Err(DecodingState(i64::from(state)));
-            }
-            self.lend(planes, &info, take)?;
-        }
-        self.take_out(take)
-    }
-
-    /// Takes out what the library holds back to sort it. Left there, pictures pile up whenever the
-    /// counter that it sorts by wraps around, until it has no memory for the next.
-    fn take_out(&mut self, take: &mut dyn FnMut(u32, &Planes<'_>)) -> Result<(), DecodingState> {
-        let mut remaining = 0_i32;
-        // SAFETY: this option is written as one `int`.
-        let state = unsafe {
-            self.library.raw_api().get_option(
-                DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER,
-                (&raw mut remaining).cast(),
-            )
-        };
-        if state != 0 {
-            return Err(DecodingState(state.into()));
-        }
-        for _ in 0..remaining {
-            let mut planes = [ptr::null_mut::<u8>(); 3];
-            let mut info = SBufferInfo::default();
-            // SAFETY: `planes` and `info` are live and of the types that the library fills in.
-            let state = unsafe {
-                self.library
-                    .raw_api()
-                    .flush_frame((&raw mut planes).cast(), &raw mut info)
             };
             if state != 0 {
                 return Err(DecodingState(i64::from(state)));

@@ -96,6 +96,7 @@ pub(super) struct SequenceParameters {
     pub(super) profile: u32,
     pub(super) chroma_format: u32,
     pub(super) bit_depth: u32,
+    pub(super) has_scaling_lists: bool,
     pub(super) log2_max_frame_number: u32,
     pub(super) picture_order: PictureOrder,
     pub(super) is_progressive: bool,
@@ -122,7 +123,11 @@ impl SequenceParameters {
         let profile = bits.bits(8)?;
         bits.bits(16)?; // constraint flags and level
         bits.unsigned()?; // identifier
-        let (chroma_format, bit_depth) = parse_sample_format(&mut bits, profile)?;
+        let SampleFormat {
+            chroma_format,
+            bit_depth,
+            has_scaling_lists,
+        } = SampleFormat::parse(&mut bits, profile)?;
         let log2_max_frame_number = bits.unsigned()?.checked_add(4).filter(|log2| *log2 <= 16)?;
         let picture_order = parse_picture_order(&mut bits)?;
         bits.unsigned()?; // reference frames
@@ -157,6 +162,7 @@ impl SequenceParameters {
             profile,
             chroma_format,
             bit_depth,
+            has_scaling_lists,
             log2_max_frame_number,
             picture_order,
             is_progressive,
@@ -174,6 +180,8 @@ impl SequenceParameters {
             Some("H.264 video that is not 4:2:0".to_owned())
         } else if !self.is_progressive {
             Some("interlaced H.264 video".to_owned())
+        } else if self.has_scaling_lists {
+            Some("H.264 video with its own scaling lists".to_owned())
         } else if !matches!(self.profile, 66 | 77 | 100) {
             Some(format!("H.264 video of profile {}", self.profile))
         } else {
@@ -182,30 +190,48 @@ impl SequenceParameters {
     }
 }
 
-fn parse_sample_format(bits: &mut BitReader, profile: u32) -> Option<(u32, u32)> {
-    let has_format = matches!(
-        profile,
-        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
-    );
-    if !has_format {
-        return Some((1, 8));
-    }
-    let chroma_format = bits.unsigned()?;
-    if chroma_format == 3 {
-        bits.bit()?; // separate color planes
-    }
-    let luma = bits.unsigned()?.checked_add(8)?;
-    let chroma = bits.unsigned()?.checked_add(8)?;
-    bits.bit()?; // lossless bypass
-    if bits.flag()? {
-        let lists = if chroma_format == 3 { 12 } else { 8 };
-        for list in 0..lists {
-            if bits.flag()? {
-                skip_scaling_list(bits, if list < 6 { 16 } else { 64 })?;
+/// The fields that only higher profiles have.
+struct SampleFormat {
+    chroma_format: u32,
+    bit_depth: u32,
+    has_scaling_lists: bool,
+}
+
+impl SampleFormat {
+    fn parse(bits: &mut BitReader, profile: u32) -> Option<Self> {
+        let is_stated = matches!(
+            profile,
+            100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+        );
+        if !is_stated {
+            return Some(Self {
+                chroma_format: 1,
+                bit_depth: 8,
+                has_scaling_lists: false,
+            });
+        }
+        let chroma_format = bits.unsigned()?;
+        if chroma_format == 3 {
+            bits.bit()?; // separate color planes
+        }
+        let luma = bits.unsigned()?.checked_add(8)?;
+        let chroma = bits.unsigned()?.checked_add(8)?;
+        bits.bit()?; // lossless bypass
+        let has_scaling_lists = bits.flag()?;
+        if has_scaling_lists {
+            let lists = if chroma_format == 3 { 12 } else { 8 };
+            for list in 0..lists {
+                if bits.flag()? {
+                    skip_scaling_list(bits, if list < 6 { 16 } else { 64 })?;
+                }
             }
         }
+        Some(Self {
+            chroma_format,
+            bit_depth: luma.max(chroma),
+            has_scaling_lists,
+        })
     }
-    Some((chroma_format, luma.max(chroma)))
 }
 
 fn skip_scaling_list(bits: &mut BitReader, size: u32) -> Option<()> {
@@ -219,6 +245,42 @@ fn skip_scaling_list(bits: &mut BitReader, size: u32) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Rewrites a sequence parameter set, of a stream that the built-in decoder can decode, to say
+/// that it is of the Baseline profile.
+///
+/// OpenH264 decodes every tool of the higher profiles whatever the profile says, but of a Baseline
+/// stream it gives each picture as soon as it is decoded. Of others it holds pictures back to sort
+/// them by the low bits of a counter; each time the counter wraps around some stay behind, until
+/// there is no memory for the next.
+pub(super) fn as_baseline(nal: &[u8]) -> Option<Vec<u8>> {
+    const BASELINE: u8 = 66;
+    let (header, payload) = nal.split_first()?;
+    let mut bits = BitReader::of_nal(payload);
+    let profile = bits.bits(8)?;
+    bits.bits(16)?;
+    bits.unsigned()?;
+    let kept = bits.position();
+    SampleFormat::parse(&mut bits, profile)?;
+    let mut rewritten = bits.without(kept..bits.position());
+    *rewritten.first_mut()? = BASELINE;
+    let mut nal = vec![*header];
+    escape_into(&rewritten, &mut nal);
+    Some(nal)
+}
+
+/// Puts back the bytes that keep start codes apart.
+fn escape_into(payload: &[u8], nal: &mut Vec<u8>) {
+    let mut zeros = 0;
+    for &byte in payload {
+        if zeros >= 2 && byte <= 3 {
+            nal.push(3);
+            zeros = 0;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        nal.push(byte);
+    }
 }
 
 fn parse_picture_order(bits: &mut BitReader) -> Option<PictureOrder> {

@@ -5,7 +5,6 @@ use crate::{
         ReportRun,
         page::{Block, Cell, Column, Content, Figure, GridItem, Section, THIRD, Table, TableRow},
         plot::{Curve, curve},
-        words,
     },
 };
 

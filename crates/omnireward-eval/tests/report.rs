@@ -1,0 +1,348 @@
+//! Reports as whole documents: what they hold, and what they must never hold.
+
+use omnireward_core::{
+    Identity, MediaRef, MediaSource, Modality, Order, OrderPolicy, Preference, PreferencePair,
+    Response, Setting, Status, Task, Usage, Verdict,
+};
+use omnireward_eval::{
+    BenchmarkRecord, JudgeRecord, Results, ResultsConfig, Row, RunManifest, RunPlan, compare,
+    report::{
+        PairBudget, PairViews, ReportInput, ReportRun, RunRows, TerminalOptions, html, pair_views,
+        terminal,
+    },
+};
+use omnireward_media::Limits;
+
+const HOSTILE: &str =
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u{2028}\u{2029}\"'{{ 7*7 }}<!--";
+
+struct Run {
+    name: String,
+    manifest: RunManifest,
+    rows: Vec<Row>,
+    results: Results,
+}
+
+impl Run {
+    fn new(name: &str, rows: Vec<Row>) -> Self {
+        let config = ResultsConfig { resamples: 500, ..ResultsConfig::default() };
+        Self {
+            name: name.to_owned(),
+            manifest: manifest(name),
+            results: Results::compute(&rows, &config),
+            rows,
+        }
+    }
+}
+
+fn manifest(name: &str) -> RunManifest {
+    RunManifest {
+        omnireward: "0.1.0".into(),
+        started: "2026-01-02 03:04:05".into(),
+        command: format!("omnireward eval --judge openai:{name} --benchmark bench --out run"),
+        plan: RunPlan {
+            tasks: Task::ALL.to_vec(),
+            settings: Setting::ALL.to_vec(),
+            order: OrderPolicy::Both,
+            seed: 0,
+            limit: None,
+        },
+        judge: JudgeRecord::new(
+            format!("openai:{name}"),
+            Identity::new(name, serde_json::json!({"temperature": 0.0})),
+        ),
+        benchmark: BenchmarkRecord {
+            spec: "bench".into(),
+            name: "bench".into(),
+            format: "pairs".into(),
+            revision: None,
+            fingerprint: "0123456789abcdef0123".into(),
+        },
+    }
+}
+
+fn pair(task: Task, number: u64) -> PreferencePair {
+    let response = |side: &str| {
+        if task.is_generation() {
+            Response::media(MediaRef {
+                modality: task.response_modality(),
+                source: MediaSource::Absent { name: format!("{side}{number}.bin") },
+            })
+        } else {
+            Response::text(format!("answer {side}{number}"))
+        }
+    };
+    let mut pair = PreferencePair::new(
+        format!("{task}-{number}"),
+        task,
+        format!("prompt {number}"),
+        [response("a").by("model a"), response("b").by("model b")],
+    )
+    .with_criterion(["shorter", "longer"][(number % 2) as usize])
+    .with_label(Preference::ALL[(number % 5 % 3) as usize]);
+    pair.source = Some(["one", "two"][(number % 2) as usize].into());
+    pair.group = Some(format!("{task}-{}", number / 2));
+    pair
+}
+
+/// A judge that is right two times in three, prefers what it sees first, and fails now and then.
+fn verdict(number: u64, label: Preference, order: Order) -> Verdict {
+    let usage = Usage { requests: 1, prompt_tokens: 100, completion_tokens: 10 };
+    if number % 11 == 7 {
+        let failed = Verdict::without_preference(Status::Unreadable, Some("no verdict found".into()));
+        return Verdict { raw: Some("hm".into()), usage, ..failed };
+    }
+    let preference = match number % 3 {
+        2 if order == Order::AsIs => Preference::First,
+        2 => Preference::Second,
+        _ => label,
+    };
+    Verdict { raw: Some(format!("[[{preference}]]")), usage, ..Verdict::preferring(preference) }
+}
+
+fn rows(tasks: &[Task], each: u64, shift: u64) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (task, number) in tasks.iter().flat_map(|task| (0..each).map(move |number| (*task, number))) {
+        let pair = pair(task, number);
+        let label = pair.label.expect("every pair of this test has a label");
+        for setting in Setting::ALL {
+            if setting == Setting::WithoutTies && label == Preference::Tie {
+                continue;
+            }
+            for order in [Order::AsIs, Order::Swapped] {
+                rows.push(Row::new(&pair, setting, order, verdict(number + shift, label, order), 250));
+            }
+        }
+    }
+    rows
+}
+
+fn scored_rows(tasks: &[Task], each: u64) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (task, number) in tasks.iter().flat_map(|task| (0..each).map(move |number| (*task, number))) {
+        let pair = pair(task, number);
+        let wave = (number as f64 * 0.7).sin();
+        let verdict = Verdict::from_scores([1.0 + wave, 1.0 - wave * 0.5]);
+        rows.push(Row::new(&pair, Setting::WithTies, Order::AsIs, verdict, 3));
+    }
+    rows
+}
+
+fn with_input<T>(
+    runs: &[&Run],
+    pairs: Option<&PairViews>,
+    published: &[String],
+    use_it: impl FnOnce(&ReportInput<'_>) -> T,
+) -> T {
+    let report_runs: Vec<ReportRun<'_>> = runs
+        .iter()
+        .map(|run| ReportRun {
+            name: &run.name,
+            manifest: &run.manifest,
+            results: &run.results,
+            dollars: Some(0.5),
+        })
+        .collect();
+    let named: Vec<(&str, &[Row])> = runs.iter().map(|run| (run.name.as_str(), run.rows.as_slice())).collect();
+    let comparison =
+        (runs.len() > 1).then(|| compare(&named, &ResultsConfig { resamples: 500, ..ResultsConfig::default() }));
+    use_it(&ReportInput {
+        runs: &report_runs,
+        comparison: comparison.as_ref(),
+        published,
+        pairs,
+        notes: &[],
+    })
+}
+
+fn views(run: &Run, pairs: Vec<PreferencePair>) -> PairViews {
+    let runs = [RunRows { name: &run.name, rows: &run.rows }];
+    pair_views(pairs, &runs, &PairBudget::default(), &Limits::default())
+}
+
+/// Fails when an element is closed that is not open, or stays open.
+fn check_nesting(page: &str) {
+    const VOID: [&str; 5] = ["meta", "link", "img", "input", "br"];
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = page;
+    while let Some(start) = rest.find('<') {
+        rest = &rest[start + 1..];
+        let end = rest.find('>').expect("every tag ends");
+        let (tag, after) = rest.split_at(end);
+        rest = after;
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "closing tag `{name}` near `{}`", &rest[..rest.len().min(80)]);
+        } else if !tag.starts_with('!') {
+            let name = tag.split([' ', '\n', '/']).next().expect("split gives at least one part");
+            if tag.ends_with('/') || VOID.contains(&name) {
+                continue;
+            }
+            open.push(name);
+            if matches!(name, "script" | "style") {
+                let close = rest.find(&format!("</{name}")).expect("raw text elements end");
+                rest = &rest[close..];
+            }
+        }
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+}
+
+/// Fails when the page could make a browser ask for something.
+fn check_self_contained(page: &str) {
+    for scheme in ["http://", "https://", "//cdn", "url(", "@import"] {
+        assert!(!page.contains(scheme), "found `{scheme}`");
+    }
+    for attribute in [" src=", " href=", " srcset=", " action=", " data="] {
+        for (place, _) in page.match_indices(attribute) {
+            let value = page[place + attribute.len()..].trim_start_matches('"');
+            let fine = value.starts_with("data:") || value.starts_with('#');
+            assert!(fine, "{attribute}{}", &value[..value.len().min(60)]);
+        }
+    }
+    assert!(page.contains("default-src 'none'"));
+}
+
+fn check_page(page: &str) {
+    check_nesting(page);
+    check_self_contained(page);
+    let figures = page.split("<script").next().expect("split gives at least one part");
+    for bad in ["NaN", "Infinity", ">inf<", "undefined", "None<", "Some("] {
+        assert!(!figures.contains(bad), "found `{bad}`");
+    }
+}
+
+#[test]
+fn a_report_of_all_tasks_has_every_section() {
+    let run = Run::new("judge", rows(&Task::ALL, 24, 0));
+    let pairs = Task::ALL.iter().flat_map(|task| (0..24).map(|n| pair(*task, n))).collect();
+    let views = views(&run, pairs);
+    let page = with_input(&[&run], Some(&views), &[], html);
+    check_page(&page);
+    for id in ["headline", "tasks", "failures", "order", "agreement", "breakdown", "pairs-section"] {
+        assert!(page.contains(&format!("id=\"{id}\"")), "no section `{id}`");
+    }
+    assert!(!page.contains("id=\"comparison\"") && !page.contains("id=\"ties\""));
+    assert!(page.contains("omnireward eval --judge openai:judge"));
+}
+
+#[test]
+fn one_task_no_rows_and_rows_alone_are_reports_too() {
+    let one = Run::new("one", rows(&[Task::T2T], 1, 0));
+    let none = Run::new("none", Vec::new());
+    for run in [&one, &none] {
+        let alone = views(run, Vec::new());
+        check_page(&with_input(&[run], Some(&alone), &[], html));
+        check_page(&with_input(&[run], None, &[], html));
+        assert!(!with_input(&[run], None, &[], |i| terminal(i, TerminalOptions::default())).is_empty());
+    }
+    check_page(&with_input(&[], None, &[], html));
+}
+
+#[test]
+fn scores_bring_the_tie_curve() {
+    let run = Run::new("scores", scored_rows(&[Task::T2I, Task::T2T], 40));
+    let page = with_input(&[&run], None, &[], html);
+    check_page(&page);
+    assert!(page.contains("id=\"ties\"") && page.contains("class=\"curve s0\""));
+}
+
+#[test]
+fn runs_are_compared_and_the_paper_is_laid_beside() {
+    let good = Run::new("good", rows(&[Task::T2T, Task::T2I], 30, 0));
+    let other = Run::new("other", rows(&[Task::T2T, Task::TI2T], 30, 1));
+    let published = ["GPT-4o".to_owned(), "nobody".to_owned()];
+    let page = with_input(&[&good, &other], None, &published, html);
+    check_page(&page);
+    assert!(page.contains("id=\"comparison\"") && page.contains("GPT-4o (published)"));
+    assert!(page.contains("78.2"), "the paper's T2T cell of GPT-4o with ties");
+    assert!(!page.contains("nobody"));
+}
+
+#[test]
+fn hostile_texts_stay_texts() {
+    let mut hostile = pair(Task::T2T, 0);
+    hostile.id = HOSTILE.into();
+    hostile.prompt = vec![HOSTILE.into()];
+    hostile.responses = vec![Response::text(HOSTILE).by(HOSTILE), Response::text("b").by("b")];
+    hostile.source = Some(HOSTILE.into());
+    hostile = hostile.with_criterion(HOSTILE);
+    let verdict = Verdict {
+        raw: Some(HOSTILE.into()),
+        rationale: Some(HOSTILE.into()),
+        detail: Some(HOSTILE.into()),
+        ..Verdict::preferring(Preference::First)
+    };
+    let mut rows = rows(&[Task::T2T], 4, 0);
+    rows.push(Row::new(&hostile, Setting::WithTies, Order::AsIs, verdict, 1));
+    let mut run = Run::new(HOSTILE, rows);
+    run.manifest.command = HOSTILE.into();
+    run.manifest.benchmark.name = HOSTILE.into();
+    let views = views(&run, vec![hostile]);
+    let page = with_input(&[&run, &run], Some(&views), &[], html);
+    check_nesting(&page);
+    assert!(!page.contains("<script>alert") && !page.contains("<img"), "markup got through");
+    assert!(!page.contains("onerror=alert(2)>"), "markup got through");
+    assert!(!page.contains(">49<"), "a template ran");
+    assert_eq!(page.matches("<script").count(), 2, "the island and the script");
+
+    let island = page.split("id=\"pairs\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let island: serde_json::Value = serde_json::from_str(island).unwrap();
+    let strings = island["strings"].as_array().unwrap();
+    assert!(strings.iter().any(|text| text == HOSTILE), "the text is kept as it was");
+}
+
+#[test]
+fn the_embedded_benchmark_says_that_its_labels_are_not_human() {
+    let mut run = Run::new("judge", rows(&[Task::T2T], 8, 0));
+    run.manifest.benchmark.spec = "embedded".into();
+    let page = with_input(&[&run], None, &[], html);
+    assert!(page.contains("not given by people"));
+    let text = with_input(&[&run], None, &[], |i| terminal(i, TerminalOptions::default()));
+    assert!(text.contains("not given by people"), "{text}");
+}
+
+#[test]
+fn media_that_cannot_be_read_say_why_in_place() {
+    let run = Run::new("judge", rows(&[Task::T2I], 2, 0));
+    let views = views(&run, vec![pair(Task::T2I, 0), pair(Task::T2I, 1)]);
+    assert_eq!(views.media.len(), 4);
+    assert!(views.media.iter().all(|medium| medium.modality == Modality::Image));
+    let page = with_input(&[&run], Some(&views), &[], html);
+    assert!(page.contains("named by the dataset but not included in it"));
+}
+
+#[test]
+fn the_terminal_shows_one_run() {
+    let run = Run::new("judge", rows(&[Task::T2T, Task::T2I, Task::T23D], 24, 0));
+    let text = with_input(&[&run], None, &[], |input| terminal(input, TerminalOptions::default()));
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_terminal_compares_runs() {
+    let first = Run::new("first", rows(&Task::ALL, 24, 0));
+    let second = Run::new("second-with-a-rather-long-name", rows(&Task::ALL, 24, 1));
+    let published = ["Omni-RewardModel-BT".to_owned()];
+    let text = with_input(&[&first, &second], None, &published, |input| {
+        terminal(input, TerminalOptions::default())
+    });
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn colour_only_adds_to_the_text() {
+    let run = Run::new("judge", rows(&[Task::T2T], 12, 0));
+    let plain = with_input(&[&run], None, &[], |i| terminal(i, TerminalOptions { color: false }));
+    let coloured = with_input(&[&run], None, &[], |i| terminal(i, TerminalOptions { color: true }));
+    assert!(!plain.contains('\u{1b}') && coloured.contains('\u{1b}'));
+    let mut stripped = String::new();
+    let mut rest = coloured.as_str();
+    while let Some(start) = rest.find('\u{1b}') {
+        stripped.push_str(&rest[..start]);
+        rest = &rest[start + rest[start..].find('m').unwrap() + 1..];
+    }
+    stripped.push_str(rest);
+    assert_eq!(stripped, plain);
+}
