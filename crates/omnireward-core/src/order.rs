@@ -31,6 +31,32 @@ impl fmt::Display for Order {
     }
 }
 
+/// The field of [`PreferencePair::extra`] that marks a pair shown in the other order.
+const SHOWN_ORDER: &str = "shown_order";
+
+impl PreferencePair {
+    /// The pair as it is shown in the other order, marked as such: a recording has to know which
+    /// order a reply belongs to. Turned twice, it is shown as the dataset has it again.
+    #[must_use]
+    pub fn shown_swapped(&self) -> Self {
+        let order = match self.shown_order() {
+            Order::AsIs => Order::Swapped,
+            Order::Swapped => Order::AsIs,
+        };
+        let mut shown = self.swapped();
+        shown.extra.insert(SHOWN_ORDER.to_owned(), order.name().into());
+        shown
+    }
+
+    /// The order in which this pair is shown, as [`shown_swapped`](Self::shown_swapped) marked it.
+    pub fn shown_order(&self) -> Order {
+        match self.extra.get(SHOWN_ORDER) {
+            Some(mark) if mark == Order::Swapped.name() => Order::Swapped,
+            _ => Order::AsIs,
+        }
+    }
+}
+
 /// Which orders a run asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -114,6 +140,16 @@ mod tests {
             let pair = pair(&format!("a{i}"), &format!("b{i}"));
             assert_ne!(seeded(&pair, 1), seeded(&pair.swapped(), 1));
         }
+    }
+
+    #[test]
+    fn a_shown_pair_knows_its_order() {
+        let pair = pair("x", "y");
+        let shown = pair.shown_swapped();
+        assert_eq!((pair.shown_order(), shown.shown_order()), (Order::AsIs, Order::Swapped));
+        assert_eq!(shown.responses, pair.swapped().responses);
+        let back = shown.shown_swapped();
+        assert_eq!((back.shown_order(), back.responses), (Order::AsIs, pair.responses));
     }
 
     #[test]

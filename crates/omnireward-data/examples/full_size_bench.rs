@@ -52,7 +52,14 @@ const fn shape(
     prompt_words: usize,
     response_words: usize,
 ) -> Shape {
-    Shape { task, pairs, ties, criteria, prompt_words, response_words }
+    Shape {
+        task,
+        pairs,
+        ties,
+        criteria,
+        prompt_words,
+        response_words,
+    }
 }
 
 /// Pictures of 700 × 1000 pixels come out at about 570 kB, as in the image editing task.
@@ -81,7 +88,11 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--video" => video = Some(PathBuf::from(value()?)),
-            "--scale" => scale = value()?.parse().map_err(|error| format!("--scale: {error}"))?,
+            "--scale" => {
+                scale = value()?
+                    .parse()
+                    .map_err(|error| format!("--scale: {error}"))?
+            }
             _ => out = Some(PathBuf::from(argument)),
         }
     }
@@ -91,7 +102,11 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let pairs = SHAPES.iter().flat_map(|shape| pairs(shape, scale, &videos));
     let written = write::omni_parquet(&out, pairs).map_err(|error| error.to_string())?;
     let bytes = size_of(&out).map_err(|error| error.to_string())?;
-    eprintln!("{written} pairs, {:.2} GB in {}", bytes as f64 / 1e9, out.display());
+    eprintln!(
+        "{written} pairs, {:.2} GB in {}",
+        bytes as f64 / 1e9,
+        out.display()
+    );
     Ok(())
 }
 
@@ -118,9 +133,12 @@ fn pairs<'a>(
             0 => Preference::First,
             _ => Preference::Second,
         };
-        PreferencePair { id: index.to_string(), ..pair }
-            .with_criterion(noise.words(15))
-            .with_label(label)
+        PreferencePair {
+            id: index.to_string(),
+            ..pair
+        }
+        .with_criterion(noise.words(15))
+        .with_label(label)
     })
 }
 
@@ -222,7 +240,9 @@ impl Videos {
             let path = media.join("videos").join(name);
             let mut content = content.to_vec();
             // A box that players skip brings the file to size.
-            let padding = bytes.saturating_sub(content.len() as u64).clamp(8, bytes.max(8));
+            let padding = bytes
+                .saturating_sub(content.len() as u64)
+                .clamp(8, bytes.max(8));
             content.extend_from_slice(&(padding as u32).to_be_bytes());
             content.extend_from_slice(b"free");
             content.resize(content.len() + padding as usize - 8, 0);
@@ -236,7 +256,11 @@ impl Videos {
     }
 
     fn link(&self, task: Task, group: u64, side: u64) -> MediaSource {
-        let content = if task == Task::TV2T { &self.long } else { &self.short };
+        let content = if task == Task::TV2T {
+            &self.long
+        } else {
+            &self.short
+        };
         let name = format!("videos/{}-{group}-{side}.mp4", task.key());
         let path = self.media.join(&name);
         if !path.exists() && fs::hard_link(content, &path).is_err() {
@@ -269,7 +293,9 @@ impl Noise {
             "light", "river", "quiet", "stone", "paper", "round", "green", "motion", "shadow",
             "clear", "distant", "warm", "glass", "window", "gentle", "bright",
         ];
-        let words: Vec<&str> = (0..count).map(|_| WORDS[(self.next() >> 32) as usize % 16]).collect();
+        let words: Vec<&str> = (0..count)
+            .map(|_| WORDS[(self.next() >> 32) as usize % 16])
+            .collect();
         words.join(" ")
     }
 }
@@ -279,7 +305,11 @@ fn size_of(folder: &Path) -> io::Result<u64> {
     for entry in folder.read_dir()? {
         let entry = entry?;
         let meta = entry.metadata()?;
-        bytes += if meta.is_dir() { size_of(&entry.path())? } else { meta.len() };
+        bytes += if meta.is_dir() {
+            size_of(&entry.path())?
+        } else {
+            meta.len()
+        };
     }
     Ok(bytes)
 }

@@ -4,7 +4,11 @@
 //! cargo run --release -p omnireward-data --example read_all -- PATH
 //! ```
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that reports"
+)]
 
 use std::{path::Path, process::ExitCode, time::Instant};
 
@@ -44,15 +48,26 @@ fn read(path: &Path) -> Result<(), Error> {
             }
         }
     }
-    println!("format {}, {:?} rows announced", dataset.format(), dataset.rows());
-    println!("{pairs} pairs, {errors} errors, {:.2} GB embedded", embedded as f64 / 1e9);
+    println!(
+        "format {}, {:?} rows announced",
+        dataset.format(),
+        dataset.rows()
+    );
+    println!(
+        "{pairs} pairs, {errors} errors, {:.2} GB embedded",
+        embedded as f64 / 1e9
+    );
     println!(
         "opened after {opened:.2?}, first pair after {:.2?}, all after {:.2?}",
         first.unwrap_or_default(),
         start.elapsed()
     );
     let start = Instant::now();
-    println!("fingerprint {} in {:.2?}", dataset.fingerprint()?, start.elapsed());
+    println!(
+        "fingerprint {} in {:.2?}",
+        dataset.fingerprint()?,
+        start.elapsed()
+    );
     if let Some(memory) = peak_memory() {
         println!("peak memory {memory}");
     }
@@ -76,5 +91,10 @@ fn embedded_bytes(pair: &PreferencePair) -> usize {
 fn peak_memory() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
-    Some(line.split_whitespace().skip(1).collect::<Vec<_>>().join(" "))
+    Some(
+        line.split_whitespace()
+            .skip(1)
+            .collect::<Vec<_>>()
+            .join(" "),
+    )
 }

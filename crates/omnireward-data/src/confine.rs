@@ -98,7 +98,9 @@ fn checked(
 pub(crate) fn is_remote(name: &str) -> bool {
     name.split_once("://").is_some_and(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
     })
 }
 
@@ -179,4 +181,170 @@ fn is_absence(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn resolved(root: &Path, name: &str) -> Result<PathBuf, PathError> {
+        match checked(root, name, Modality::Image, &OpenOptions::default())?.source {
+            MediaSource::File { path, name: kept } => {
+                assert_eq!(kept, name);
+                Ok(path)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_that_leave_the_root_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, error) in [
+            ("", PathError::Empty),
+            (".", PathError::Empty),
+            ("a/..", PathError::Empty),
+            ("a\0b", PathError::Nul),
+            ("/etc/passwd", PathError::Absolute),
+            ("\\\\server\\share", PathError::Absolute),
+            ("C:\\x", PathError::Absolute),
+            ("c:x", PathError::Absolute),
+            ("..", PathError::Climbs),
+            ("a/../../x", PathError::Climbs),
+            ("..\\x", PathError::Climbs),
+            ("https://example.org/x.png", PathError::Remote),
+            ("file:///etc/passwd", PathError::Remote),
+        ] {
+            assert_eq!(resolved(root.path(), name), Err(error), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_stay_inside_are_kept_whether_or_not_the_file_exists() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        for (name, path) in [
+            ("a.png", "a.png"),
+            ("./a/b.png", "a/b.png"),
+            ("a/../b.png", "b.png"),
+            ("a\\b.png", "a/b.png"),
+            ("...", "..."),
+            ("file/below.png", "file/below.png"),
+            ("ünï/☃.png", "ünï/☃.png"),
+        ] {
+            assert_eq!(
+                resolved(root.path(), name),
+                Ok(root.path().join(path)),
+                "{name:?}"
+            );
+        }
+        let long = "x".repeat(5000);
+        assert_eq!(resolved(root.path(), &long), Ok(root.path().join(&long)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_may_point_inside_but_not_outside() {
+        use std::os::unix::fs::symlink;
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), "").unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir(at("folder")).unwrap();
+        fs::write(at("folder/file"), "").unwrap();
+        symlink("folder", at("inside")).unwrap();
+        symlink(outside.path(), at("outside")).unwrap();
+        symlink(outside.path().join("secret"), at("folder/secret")).unwrap();
+        symlink(outside.path().join("nothing"), at("dangling")).unwrap();
+        assert!(resolved(root.path(), "inside/file").is_ok());
+        assert!(resolved(root.path(), "inside/new").is_ok());
+        for name in [
+            "outside",
+            "outside/secret",
+            "outside/new/file",
+            "folder/secret",
+            "inside/secret",
+            "dangling",
+        ] {
+            assert_eq!(
+                resolved(root.path(), name),
+                Err(PathError::LeavesByLink),
+                "{name}"
+            );
+        }
+        // The root itself may be reached through a link.
+        let link = outside.path().join("root");
+        symlink(root.path(), &link).unwrap();
+        assert!(resolved(&link, "folder/file").is_ok());
+        assert_eq!(
+            resolved(&link, "outside/secret"),
+            Err(PathError::LeavesByLink)
+        );
+    }
+
+    #[test]
+    fn remote_media_need_leave() {
+        let allowed = OpenOptions {
+            allow_urls: true,
+            ..OpenOptions::default()
+        };
+        let url = "https://example.org/a.png";
+        let media = resolve(Path::new("x"), url, Modality::Image, &allowed).unwrap();
+        assert_eq!(media.source, MediaSource::Url(url.to_owned()));
+        let refused = resolve(
+            Path::new("x"),
+            url,
+            Modality::Image,
+            &OpenOptions::default(),
+        );
+        assert!(refused.unwrap_err().to_string().contains(url));
+    }
+
+    fn hostile_name() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("..".to_owned()),
+            Just(".".to_owned()),
+            Just(String::new()),
+            Just("out".to_owned()),
+            Just("C:".to_owned()),
+            "[a-z.]{1,4}",
+            any::<String>(),
+        ];
+        let separator = prop_oneof![Just("/"), Just("\\"), Just("//")];
+        prop::collection::vec((piece, separator), 1..6).prop_map(|parts| {
+            parts
+                .into_iter()
+                .flat_map(|(piece, separator)| [piece, separator.to_owned()])
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_name_an_accepted_path_stays_inside(name in hostile_name()) {
+            let root = Path::new("/nowhere/root");
+            if let Ok(path) = spelled_inside(&name) {
+                prop_assert!(root.join(&path).starts_with(root));
+                prop_assert!(path.components().all(|part| matches!(part, Component::Normal(_))));
+                prop_assert!(!path.as_os_str().is_empty());
+            }
+        }
+
+        #[cfg(unix)]
+        #[test]
+        fn whatever_the_name_what_exists_of_it_is_inside(name in hostile_name()) {
+            let outside = tempfile::tempdir().unwrap();
+            let root = tempfile::tempdir().unwrap();
+            std::os::unix::fs::symlink(outside.path(), root.path().join("out")).unwrap();
+            fs::create_dir(root.path().join("a")).unwrap();
+            if let Ok(path) = inside(root.path(), &name) {
+                let existing = path.ancestors().find_map(|part| part.canonicalize().ok()).unwrap();
+                prop_assert!(existing.starts_with(root.path().canonicalize().unwrap()));
+            }
+        }
+    }
 }

@@ -191,7 +191,9 @@ pub struct OpenOptions {
 impl OpenOptions {
     /// Whether pairs of a task are wanted.
     pub fn wants(&self, task: Task) -> bool {
-        self.tasks.as_ref().is_none_or(|tasks| tasks.contains(&task))
+        self.tasks
+            .as_ref()
+            .is_none_or(|tasks| tasks.contains(&task))
     }
 }
 
@@ -237,7 +239,9 @@ impl Part {
 
     /// The files whose content decides what the part says; media are not among them.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(&self.file).chain(&self.side_files).map(PathBuf::as_path)
+        std::iter::once(&self.file)
+            .chain(&self.side_files)
+            .map(PathBuf::as_path)
     }
 
     /// Reads the pairs from the start.
@@ -306,7 +310,10 @@ fn name_of(path: &Path) -> String {
     } else {
         path.file_stem()
     };
-    name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    name.map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 impl Dataset {
@@ -367,7 +374,10 @@ impl Dataset {
         self.parts
             .clone()
             .into_iter()
-            .flat_map(|part| part.open().unwrap_or_else(|error| Box::new(std::iter::once(Err(error)))))
+            .flat_map(|part| {
+                part.open()
+                    .unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
+            })
             .map(move |row| {
                 row.map(|mut pair| {
                     pair.id = ids.claim(pair.id);
@@ -406,4 +416,87 @@ pub fn matching_formats(path: &Path) -> Vec<Format> {
         .filter(|entry| (entry.matches)(path))
         .map(|entry| entry.format)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_format_has_a_name_of_its_own_that_parses() {
+        let names: HashSet<_> = Format::ALL.map(Format::name).into_iter().collect();
+        assert_eq!(names.len(), Format::ALL.len());
+        for format in Format::ALL {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        let error = "omni".parse::<Format>().unwrap_err().to_string();
+        assert!(error.contains("omni-parquet"), "{error}");
+    }
+
+    #[test]
+    fn every_format_can_be_read_once_named() {
+        let known: Vec<_> = formats::TABLE.iter().map(|entry| entry.format).collect();
+        for format in Format::ALL {
+            assert_eq!(
+                known.iter().filter(|known| **known == format).count(),
+                1,
+                "{format}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_nothing_known_is_told_what_was_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("notes.txt"), "hello").unwrap();
+        let error = open(dir.path(), &OpenOptions::default()).unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, Error::Unrecognised { .. }));
+        assert!(
+            message.contains("text_to_text_preferences.json"),
+            "{message}"
+        );
+        assert!(message.contains("`responses`"), "{message}");
+
+        let forced = OpenOptions {
+            format: Some(Format::OmniJson),
+            ..OpenOptions::default()
+        };
+        let message = open(dir.path(), &forced).unwrap_err().to_string();
+        assert!(
+            message.contains("does not hold omni-json data"),
+            "{message}"
+        );
+
+        let missing = open(&dir.path().join("gone"), &OpenOptions::default()).unwrap_err();
+        assert!(missing.to_string().contains("gone"));
+    }
+
+    #[test]
+    fn two_formats_at_one_place_need_a_choice() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("text_to_text_preferences.json"), "[]").unwrap();
+        fs::write(
+            dir.path().join("p.jsonl"),
+            r#"{"prompt":"p","responses":["a","b"]}"#,
+        )
+        .unwrap();
+        let error = open(dir.path(), &OpenOptions::default()).unwrap_err();
+        assert!(matches!(&error, Error::Ambiguous { .. }), "{error}");
+        assert!(error.to_string().contains("omni-json, pairs"), "{error}");
+        let chosen = OpenOptions {
+            format: Some(Format::Pairs),
+            ..OpenOptions::default()
+        };
+        assert_eq!(open(dir.path(), &chosen).unwrap().pairs().count(), 1);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_gets_the_next_free_number() {
+        let mut ids = UniqueIds::default();
+        let claimed = ["a", "a", "a#2", "a", "b"].map(|id| ids.claim(id.to_owned()));
+        assert_eq!(claimed, ["a", "a#2", "a#2#2", "a#3", "b"]);
+    }
 }

@@ -35,9 +35,11 @@ fn recognised(path: &Path) -> Result<&'static Entry, Error> {
         [only] => Ok(only),
         [] => Err(Error::Unrecognised {
             path: path.to_owned(),
-            looked_for: listed(TABLE.iter().map(|entry| {
-                format!("{} ({})", entry.format, entry.looked_for)
-            })),
+            looked_for: listed(
+                TABLE
+                    .iter()
+                    .map(|entry| format!("{} ({})", entry.format, entry.looked_for)),
+            ),
         }),
         _ => Err(Error::Ambiguous {
             path: path.to_owned(),

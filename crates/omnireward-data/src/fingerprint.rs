@@ -32,7 +32,10 @@ pub(crate) fn of_files<'a>(
         hasher.update(name.to_string_lossy().as_bytes());
         hasher.update([0]);
         hasher.update(size.to_le_bytes());
-        if file.extension().is_some_and(|extension| extension == "parquet") {
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "parquet")
+        {
             add_parquet(file, size, &mut hasher)?;
         } else {
             let opened = File::open(file).map_err(Error::reading(file))?;
@@ -71,7 +74,12 @@ fn add_parquet(file: &Path, size: u64, hasher: &mut Sha256) -> Result<(), Error>
         for column in group.columns() {
             let (start, length) = column.byte_range();
             data_end = data_end.max(start + length);
-            if column.column_path().parts().last().is_none_or(|name| name != "bytes") {
+            if column
+                .column_path()
+                .parts()
+                .last()
+                .is_none_or(|name| name != "bytes")
+            {
                 ranges.push((start, length));
             }
         }
@@ -80,7 +88,9 @@ fn add_parquet(file: &Path, size: u64, hasher: &mut Sha256) -> Result<(), Error>
     ranges.push((data_end, size.saturating_sub(data_end)));
     let mut opened = open()?;
     for (start, length) in ranges {
-        opened.seek(SeekFrom::Start(start)).map_err(Error::reading(file))?;
+        opened
+            .seek(SeekFrom::Start(start))
+            .map_err(Error::reading(file))?;
         add_all((&opened).take(length), hasher).map_err(Error::reading(file))?;
     }
     Ok(())

@@ -45,13 +45,16 @@ pub(crate) fn rows(
                     .and_then(validated)
                     .map_err(|fault| in_element(fault, index).at(&path, line))
             })
-            .map_or_else(|error| vec![Err(error)], |pairs| pairs.into_iter().map(Ok).collect())
+            .map_or_else(
+                |error| vec![Err(error)],
+                |pairs| pairs.into_iter().map(Ok).collect(),
+            )
     });
     Ok(Box::new(rows))
 }
 
 /// Names the element's index beside the field, since a line says little in a file without breaks.
-fn in_element(mut fault: Fault, index: u64) -> Fault {
+pub(crate) fn in_element(mut fault: Fault, index: u64) -> Fault {
     fault.field = Some(match fault.field {
         Some(field) => format!("[{index}].{field}"),
         None => format!("[{index}]"),
@@ -64,11 +67,6 @@ pub(crate) fn elements(
     file: &Path,
 ) -> Result<impl Iterator<Item = Result<Element, Error>> + Send + use<>, Error> {
     Elements::open(file)
-}
-
-/// The first element of the array in a file, if it has one. For recognising formats.
-pub(crate) fn first_value(file: &Path) -> Option<Value> {
-    elements(file).ok()?.next()?.ok().map(|element| element.value)
 }
 
 /// The number of elements, found by a scan that parses nothing.
@@ -103,9 +101,14 @@ impl Iterator for Elements {
         let mut text = Vec::new();
         let parsed = self.next_text(&mut text).and_then(|line| {
             line.map(|line| {
-                let value = serde_json::from_slice(&text)
-                    .map_err(|error| self.broken(line + error.line() as u64 - 1, &unplaced(&error)))?;
-                Ok(Element { index: self.index - 1, line, value })
+                let value = serde_json::from_slice(&text).map_err(|error| {
+                    self.broken(line + error.line() as u64 - 1, &unplaced(&error))
+                })?;
+                Ok(Element {
+                    index: self.index - 1,
+                    line,
+                    value,
+                })
             })
             .transpose()
         });
@@ -144,7 +147,9 @@ impl Elements {
             match self.peek()? {
                 Some(b',') => self.bytes.skip(b','),
                 Some(b']') => return self.leave(),
-                _ => return Err(self.broken(self.bytes.line, "expected `,` or `]` after an element")),
+                _ => {
+                    return Err(self.broken(self.bytes.line, "expected `,` or `]` after an element"));
+                }
             }
         }
         self.peek()?;
@@ -248,7 +253,10 @@ impl Bytes {
             let end = buffer.iter().position(|&byte| scan.ends_before(byte));
             let taken = end.unwrap_or(buffer.len());
             text.extend_from_slice(&buffer[..taken]);
-            self.line += buffer[..taken].iter().filter(|&&byte| byte == b'\n').count() as u64;
+            self.line += buffer[..taken]
+                .iter()
+                .filter(|&&byte| byte == b'\n')
+                .count() as u64;
             self.reader.consume(taken);
             if end.is_some() {
                 return Ok(true);
@@ -285,5 +293,88 @@ impl Scan {
             _ => {}
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn file_of(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn elements_carry_index_and_line() {
+        let file =
+            file_of("\u{feff} [1,\n\n {\"a\": [\"]\", \"\\\"}\"],\n\"b\": {}} , null\n,\"x\" ] \n");
+        let found: Vec<_> = elements(file.path())
+            .unwrap()
+            .map(Result::unwrap)
+            .map(|element| (element.index, element.line, element.value))
+            .collect();
+        let object = json!({"a": ["]", "\"}"], "b": {}});
+        let expected = [
+            (0, 1, json!(1)),
+            (1, 3, object),
+            (2, 4, json!(null)),
+            (3, 5, json!("x")),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(count(file.path()).unwrap(), 4);
+    }
+
+    #[test]
+    fn nothing_follows_an_error() {
+        let file = file_of("[1, tru, 2]");
+        let found: Vec<_> = elements(file.path()).unwrap().collect();
+        assert_eq!(found.len(), 2);
+        assert!(found[0].is_ok() && found[1].is_err());
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            "[\\[\\]{},\"\\\\]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 20, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|fields| fields.into_iter().collect::<Value>()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_array_is_cut_where_a_parser_would(
+            values in prop::collection::vec(any_json(), 0..6),
+            pretty in any::<bool>(),
+        ) {
+            let array = Value::from(values.clone());
+            let text = if pretty { format!("{array:#}") } else { array.to_string() };
+            let file = file_of(&text);
+            let found: Vec<_> =
+                elements(file.path()).unwrap().map(|element| element.unwrap().value).collect();
+            prop_assert_eq!(found, values);
+        }
+
+        #[test]
+        fn any_bytes_end_in_an_error_or_an_end(text in any::<String>()) {
+            let file = file_of(&format!("[{text}"));
+            let errors = elements(file.path()).unwrap().filter(Result::is_err).count();
+            prop_assert!(errors <= 1);
+            let whole: Result<Vec<Value>, _> = serde_json::from_str(&format!("[{text}"));
+            prop_assert_eq!(errors == 0, whole.is_ok());
+        }
     }
 }

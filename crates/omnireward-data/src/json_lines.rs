@@ -30,7 +30,10 @@ pub(crate) fn rows(
                     .and_then(validated)
                     .map_err(|fault| fault.at(&path, line))
             })
-            .map_or_else(|error| vec![Err(error)], |pairs| pairs.into_iter().map(Ok).collect())
+            .map_or_else(
+                |error| vec![Err(error)],
+                |pairs| pairs.into_iter().map(Ok).collect(),
+            )
     });
     Ok(Box::new(rows))
 }
@@ -66,7 +69,9 @@ pub(crate) fn quick_count(file: &Path) -> Result<Option<u64>, Error> {
     let mut count = 0;
     loop {
         line.clear();
-        let read = reader.read_until(b'\n', &mut line).map_err(Error::reading(file))?;
+        let read = reader
+            .read_until(b'\n', &mut line)
+            .map_err(Error::reading(file))?;
         if read == 0 {
             return Ok(Some(count));
         }

@@ -16,13 +16,3 @@ pub mod write;
 pub use confine::{PathError, resolve};
 pub use dataset::{Dataset, Format, OpenOptions, Part, Rows, matching_formats, open};
 pub use error::{Error, RowError};
-
-/// Stands in until the media crate compiles.
-mod omnireward_media {
-    pub(crate) struct Format;
-    impl Format {
-        pub(crate) fn media_type(&self) -> &'static str { "application/bin" }
-        pub(crate) fn modality(&self) -> omnireward_core::Modality { omnireward_core::Modality::Image }
-    }
-    pub(crate) fn sniff(_: &[u8]) -> Option<Format> { None }
-}

@@ -65,12 +65,16 @@ impl MediaFolder {
     pub(crate) fn name_of(&self, media: &MediaRef) -> String {
         match &media.source {
             MediaSource::Bytes { bytes, name: None } => self.below_new(&name_by_content(bytes)),
-            _ => self.own_name(media.name()).unwrap_or_else(|| media.name().to_owned()),
+            _ => self
+                .own_name(media.name())
+                .unwrap_or_else(|| media.name().to_owned()),
         }
     }
 
     fn place_bytes(&self, bytes: &[u8], name: Option<&str>) -> Result<String, Error> {
-        let own = name.and_then(|name| self.own_name(name)).filter(|name| self.is_free(name, bytes));
+        let own = name
+            .and_then(|name| self.own_name(name))
+            .filter(|name| self.is_free(name, bytes));
         let wanted = own.unwrap_or_else(|| self.below_new(&name_by_content(bytes)));
         let target = self.root.join(&wanted);
         if !target.exists() {
@@ -126,7 +130,11 @@ fn make_parent(path: &Path) -> Result<(), Error> {
 }
 
 fn same_content(a: &Path, b: &Path) -> Result<bool, Error> {
-    let size = |path: &Path| path.metadata().map(|meta| meta.len()).map_err(Error::reading(path));
+    let size = |path: &Path| {
+        path.metadata()
+            .map(|meta| meta.len())
+            .map_err(Error::reading(path))
+    };
     if size(a)? != size(b)? {
         return Ok(false);
     }
@@ -149,21 +157,20 @@ fn same_bytes(a: fs::File, b: fs::File) -> io::Result<bool> {
 /// A name for bytes that came without one.
 fn name_by_content(bytes: &[u8]) -> String {
     let digest = hex(&Sha256::digest(bytes));
-    let extension = crate::omnireward_media::sniff(bytes)
-        .map_or("bin", |format| extension_of(format.media_type()));
+    let extension =
+        omnireward_media::sniff(bytes).map_or("bin", |format| extension_of(format.media_type()));
     format!("{}.{extension}", &digest[..24])
 }
 
 /// A usual file extension for a media type.
-pub(crate) fn extension_of(media_type: &str) -> &str {
+fn extension_of(media_type: &str) -> &str {
     match media_type {
         "image/jpeg" => "jpg",
-        "audio/mpeg" => "mp3",
-        "video/quicktime" | "video/mp4" => "mp4",
         "video/x-msvideo" => "avi",
-        "model/gltf-binary" => "glb",
+        "audio/mpeg" => "mp3",
+        "audio/mp4" => "m4a",
         "model/gltf+json" => "gltf",
-        "audio/mp4" | "audio/x-m4a" => "m4a",
-        other => other.rsplit(['/', '-', '.']).next().unwrap_or("bin"),
+        "model/gltf-binary" => "glb",
+        other => other.rsplit('/').next().unwrap_or("bin"),
     }
 }

@@ -3,10 +3,7 @@
 use omnireward_core::{PreferencePair, UnknownName};
 use serde_json::{Map, Value};
 
-use crate::{
-    RowError,
-    error::Fault,
-};
+use crate::{RowError, error::Fault};
 
 /// A record of a dataset. Taking a field removes it, so that what remains at the end is exactly
 /// what nobody understood; see [`into_extra`](Self::into_extra).
@@ -34,7 +31,8 @@ impl Record {
 
     /// Takes a field that must be there, as it is.
     pub(crate) fn value(&mut self, field: &str) -> Result<Value, Fault> {
-        self.take(field).ok_or_else(|| RowError::Missing.in_field(field))
+        self.take(field)
+            .ok_or_else(|| RowError::Missing.in_field(field))
     }
 
     /// Takes a string that must be there.
@@ -44,7 +42,10 @@ impl Record {
 
     /// Takes a string; `None` when it is absent or null.
     pub(crate) fn optional_text(&mut self, field: &str) -> Result<Option<String>, Fault> {
-        self.take(field).map(text_of).transpose().map_err(|error| error.in_field(field))
+        self.take(field)
+            .map(text_of)
+            .transpose()
+            .map_err(|error| error.in_field(field))
     }
 
     /// Takes an identifier, which may be a string or a whole number.
@@ -68,7 +69,9 @@ impl Record {
     /// Takes a number that must be there.
     pub(crate) fn number(&mut self, field: &str) -> Result<f64, Fault> {
         let value = self.value(field)?;
-        value.as_f64().ok_or_else(|| wrong_type("a number", &value).in_field(field))
+        value
+            .as_f64()
+            .ok_or_else(|| wrong_type("a number", &value).in_field(field))
     }
 
     /// The fields that nobody took, in their order.

@@ -13,13 +13,22 @@ const LABELS: [(&str, Format); 37] = [
     ("text/llmbar/adversarial_gptinst.json", Format::LlmBar),
     ("text/pandalm/testset.jsonl", Format::PandaLm),
     ("text/judgebench/claude_pairs.jsonl", Format::JudgeBench),
-    ("text/rubric/vicuna_eval.pair_labels.jsonl", Format::VicunaRubric),
+    (
+        "text/rubric/vicuna_eval.pair_labels.jsonl",
+        Format::VicunaRubric,
+    ),
     ("text/rubric/hhh_pairs.jsonl", Format::HhhRubric),
     ("text/rm_bench/chat.jsonl", Format::RmBench),
     ("text/rm_bench/code.jsonl", Format::RmBench),
     ("image/mjbench_objects/pairs.jsonl", Format::MjBench),
-    ("image/imagereward_demo/published.json", Format::ImageRewardDemo),
-    ("image/imagereward_test/rankings.jsonl", Format::ImageRewardRankings),
+    (
+        "image/imagereward_demo/published.json",
+        Format::ImageRewardDemo,
+    ),
+    (
+        "image/imagereward_test/rankings.jsonl",
+        Format::ImageRewardRankings,
+    ),
     ("image/agiqa3k/ratings.csv", Format::Agiqa3k),
     ("image/edit_demo/prompt.json", Format::EditDemo),
     ("image/ti2t_demo/pairs.jsonl", Format::Ti2tDemo),
@@ -31,19 +40,40 @@ const LABELS: [(&str, Format); 37] = [
     ("audio/speed/pairs.jsonl", Format::AudioSpeed),
     ("audio/aes_pam/ratings.jsonl", Format::AesPam),
     ("mesh/stanford_t23d/ratings.jsonl", Format::StanfordT23d),
-    ("judge_outputs/genai_bench/image_edition.prompts.jsonl", Format::GenAiBench),
-    ("judge_outputs/genai_bench/image_generation.prompts.jsonl", Format::GenAiBench),
+    (
+        "judge_outputs/genai_bench/image_edition.prompts.jsonl",
+        Format::GenAiBench,
+    ),
+    (
+        "judge_outputs/genai_bench/image_generation.prompts.jsonl",
+        Format::GenAiBench,
+    ),
     ("judge_outputs/audiojudge/speed.csv", Format::AudioJudge),
     ("judge_outputs/audiojudge/tmhintq.csv", Format::AudioJudge),
-    ("judge_outputs/audiojudge/chatbotarena_gemini25flash.csv", Format::AudioJudge),
-    ("judge_outputs/audiojudge/chatbotarena_gpt4o_audio.csv", Format::AudioJudge),
-    ("judge_outputs/mjbench/objects_indoor_scores.jsonl", Format::MjBench),
+    (
+        "judge_outputs/audiojudge/chatbotarena_gemini25flash.csv",
+        Format::AudioJudge,
+    ),
+    (
+        "judge_outputs/audiojudge/chatbotarena_gpt4o_audio.csv",
+        Format::AudioJudge,
+    ),
+    (
+        "judge_outputs/mjbench/objects_indoor_scores.jsonl",
+        Format::MjBench,
+    ),
     (
         "judge_outputs/vicuna_gpt4_reviews/alpaca-13b_vs_vicuna-13b.jsonl",
         Format::VicunaReviews,
     ),
-    ("judge_outputs/vicuna_gpt4_reviews/llama-13b_vs_vicuna-13b.jsonl", Format::VicunaReviews),
-    ("judge_outputs/tifa/human_annotations_with_scores.json", Format::Tifa),
+    (
+        "judge_outputs/vicuna_gpt4_reviews/llama-13b_vs_vicuna-13b.jsonl",
+        Format::VicunaReviews,
+    ),
+    (
+        "judge_outputs/tifa/human_annotations_with_scores.json",
+        Format::Tifa,
+    ),
     // Folders, by the label file in them.
     ("text/llmbar", Format::LlmBar),
     ("image/edit_demo", Format::EditDemo),
@@ -57,7 +87,11 @@ fn every_file_is_recognised_as_one_format_or_none() {
         return;
     };
     for file in tables(&root) {
-        let name = file.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+        let name = file
+            .strip_prefix(&root)
+            .unwrap()
+            .to_string_lossy()
+            .replace('\\', "/");
         let expected: Vec<Format> = LABELS
             .iter()
             .filter(|(path, _)| *path == name)

@@ -34,34 +34,134 @@ fn balance<'a>(pairs: impl IntoIterator<Item = &'a PreferencePair>) -> [usize; 4
 #[test]
 fn every_labelled_file_has_the_pairs_it_should() {
     let expected = [
-        ("text/llmbar/natural.json", Format::LlmBar, Task::T2T, [42, 58, 0, 0]),
-        ("text/llmbar/adversarial_neighbor.json", Format::LlmBar, Task::T2T, [75, 59, 0, 0]),
-        ("text/llmbar/adversarial_gptinst.json", Format::LlmBar, Task::T2T, [45, 47, 0, 0]),
+        (
+            "text/llmbar/natural.json",
+            Format::LlmBar,
+            Task::T2T,
+            [42, 58, 0, 0],
+        ),
+        (
+            "text/llmbar/adversarial_neighbor.json",
+            Format::LlmBar,
+            Task::T2T,
+            [75, 59, 0, 0],
+        ),
+        (
+            "text/llmbar/adversarial_gptinst.json",
+            Format::LlmBar,
+            Task::T2T,
+            [45, 47, 0, 0],
+        ),
         ("text/llmbar", Format::LlmBar, Task::T2T, [162, 164, 0, 0]),
-        ("text/pandalm/testset.jsonl", Format::PandaLm, Task::T2T, [279, 309, 80, 0]),
-        ("text/judgebench/claude_pairs.jsonl", Format::JudgeBench, Task::T2T, [103, 90, 0, 0]),
+        (
+            "text/pandalm/testset.jsonl",
+            Format::PandaLm,
+            Task::T2T,
+            [279, 309, 80, 0],
+        ),
+        (
+            "text/judgebench/claude_pairs.jsonl",
+            Format::JudgeBench,
+            Task::T2T,
+            [103, 90, 0, 0],
+        ),
         (
             "text/rubric/vicuna_eval.pair_labels.jsonl",
             Format::VicunaRubric,
             Task::T2T,
             [117, 205, 158, 0],
         ),
-        ("text/rubric/hhh_pairs.jsonl", Format::HhhRubric, Task::T2T, [92, 0, 0, 0]),
-        ("text/rm_bench/chat.jsonl", Format::RmBench, Task::T2T, [747, 0, 0, 0]),
-        ("text/rm_bench/code.jsonl", Format::RmBench, Task::T2T, [306, 0, 0, 0]),
+        (
+            "text/rubric/hhh_pairs.jsonl",
+            Format::HhhRubric,
+            Task::T2T,
+            [92, 0, 0, 0],
+        ),
+        (
+            "text/rm_bench/chat.jsonl",
+            Format::RmBench,
+            Task::T2T,
+            [747, 0, 0, 0],
+        ),
+        (
+            "text/rm_bench/code.jsonl",
+            Format::RmBench,
+            Task::T2T,
+            [306, 0, 0, 0],
+        ),
         ("text/rm_bench", Format::RmBench, Task::T2T, [1053, 0, 0, 0]),
-        ("image/mjbench_objects", Format::MjBench, Task::T2I, [7, 3, 0, 0]),
-        ("image/imagereward_demo", Format::ImageRewardDemo, Task::T2I, [6, 0, 0, 0]),
-        ("image/imagereward_test", Format::ImageRewardRankings, Task::T2I, RANKINGS),
-        ("image/agiqa3k/ratings.csv", Format::Agiqa3k, Task::T2I, [3698, 9549, 4251, 0]),
-        ("image/edit_demo", Format::EditDemo, Task::TI2I, [0, 0, 0, 1]),
-        ("image/ti2t_demo/pairs.jsonl", Format::Ti2tDemo, Task::TI2T, [1, 0, 0, 0]),
-        ("video/videoalign/pairs.csv", Format::VideoAlign, Task::T2V, [1, 2, 0, 0]),
-        ("video/fetv/ratings.jsonl", Format::Fetv, Task::T2V, [54, 119, 25, 0]),
-        ("audio/speakbench/pairs.jsonl", Format::SpeakBench, Task::T2A, [0, 2, 1, 0]),
-        ("audio/speed/pairs.jsonl", Format::AudioSpeed, Task::T2A, [2, 2, 0, 0]),
-        ("audio/aes_pam/ratings.jsonl", Format::AesPam, Task::T2A, [2155, 2921, 164, 0]),
-        ("mesh/stanford_t23d/ratings.jsonl", Format::StanfordT23d, Task::T23D, [343, 215, 57, 0]),
+        (
+            "image/mjbench_objects",
+            Format::MjBench,
+            Task::T2I,
+            [7, 3, 0, 0],
+        ),
+        (
+            "image/imagereward_demo",
+            Format::ImageRewardDemo,
+            Task::T2I,
+            [6, 0, 0, 0],
+        ),
+        (
+            "image/imagereward_test",
+            Format::ImageRewardRankings,
+            Task::T2I,
+            RANKINGS,
+        ),
+        (
+            "image/agiqa3k/ratings.csv",
+            Format::Agiqa3k,
+            Task::T2I,
+            [3698, 9549, 4251, 0],
+        ),
+        (
+            "image/edit_demo",
+            Format::EditDemo,
+            Task::TI2I,
+            [0, 0, 0, 1],
+        ),
+        (
+            "image/ti2t_demo/pairs.jsonl",
+            Format::Ti2tDemo,
+            Task::TI2T,
+            [1, 0, 0, 0],
+        ),
+        (
+            "video/videoalign/pairs.csv",
+            Format::VideoAlign,
+            Task::T2V,
+            [1, 2, 0, 0],
+        ),
+        (
+            "video/fetv/ratings.jsonl",
+            Format::Fetv,
+            Task::T2V,
+            [54, 119, 25, 0],
+        ),
+        (
+            "audio/speakbench/pairs.jsonl",
+            Format::SpeakBench,
+            Task::T2A,
+            [0, 2, 1, 0],
+        ),
+        (
+            "audio/speed/pairs.jsonl",
+            Format::AudioSpeed,
+            Task::T2A,
+            [2, 2, 0, 0],
+        ),
+        (
+            "audio/aes_pam/ratings.jsonl",
+            Format::AesPam,
+            Task::T2A,
+            [2155, 2921, 164, 0],
+        ),
+        (
+            "mesh/stanford_t23d/ratings.jsonl",
+            Format::StanfordT23d,
+            Task::T23D,
+            [343, 215, 57, 0],
+        ),
         (
             "judge_outputs/genai_bench/image_edition.prompts.jsonl",
             Format::GenAiBench,
@@ -74,8 +174,18 @@ fn every_labelled_file_has_the_pairs_it_should() {
             Task::T2I,
             [589, 618, 402, 0],
         ),
-        ("judge_outputs/audiojudge/speed.csv", Format::AudioJudge, Task::T2A, [276, 261, 0, 0]),
-        ("judge_outputs/audiojudge/tmhintq.csv", Format::AudioJudge, Task::T2A, [339, 261, 0, 0]),
+        (
+            "judge_outputs/audiojudge/speed.csv",
+            Format::AudioJudge,
+            Task::T2A,
+            [276, 261, 0, 0],
+        ),
+        (
+            "judge_outputs/audiojudge/tmhintq.csv",
+            Format::AudioJudge,
+            Task::T2A,
+            [339, 261, 0, 0],
+        ),
         (
             "judge_outputs/audiojudge/chatbotarena_gemini25flash.csv",
             Format::AudioJudge,
@@ -106,7 +216,12 @@ fn every_labelled_file_has_the_pairs_it_should() {
             Task::T2T,
             [3, 77, 0, 0],
         ),
-        ("judge_outputs/tifa", Format::Tifa, Task::T2I, [486, 550, 564, 0]),
+        (
+            "judge_outputs/tifa",
+            Format::Tifa,
+            Task::T2I,
+            [486, 550, 564, 0],
+        ),
     ];
     for (path, format, task, counts) in expected {
         let Some((found, pairs)) = pairs(path) else {
@@ -119,32 +234,52 @@ fn every_labelled_file_has_the_pairs_it_should() {
             assert_eq!(pair.task, task, "{path}: {}", pair.id);
             pair.validate().unwrap();
             assert_eq!(pair.responses.len(), 2, "{path}: {}", pair.id);
-            assert!(ids.insert(&pair.id), "{path}: `{}` stands there twice", pair.id);
-            assert!(!pair.id.contains('#'), "{path}: `{}` was made unique by a number", pair.id);
+            assert!(
+                ids.insert(&pair.id),
+                "{path}: `{}` stands there twice",
+                pair.id
+            );
+            assert!(
+                !pair.id.contains('#'),
+                "{path}: `{}` was made unique by a number",
+                pair.id
+            );
         }
     }
 }
 
-const RANKINGS: [usize; 4] = [1885, 1884, 498, 0];
+const RANKINGS: [usize; 4] = [2269, 1500, 498, 0];
 
 #[test]
 fn ids_are_what_recordings_refer_to() {
     for (path, first, last) in [
         ("text/llmbar/natural.json", "natural/0", "natural/99"),
         ("text/rm_bench/chat.jsonl", "8/0-0", "800/2-2"),
-        ("judge_outputs/genai_bench/image_edition.prompts.jsonl", "image_edition/0", "image_edition/918"),
+        (
+            "judge_outputs/genai_bench/image_edition.prompts.jsonl",
+            "image_edition/0",
+            "image_edition/918",
+        ),
         (
             "judge_outputs/genai_bench/image_generation.prompts.jsonl",
             "image_generation/1",
             "image_generation/1734",
         ),
-        ("judge_outputs/audiojudge/speed.csv", "speed/4/groundtruth", "speed/198/none"),
+        (
+            "judge_outputs/audiojudge/speed.csv",
+            "speed/4/groundtruth",
+            "speed/186/none",
+        ),
         (
             "judge_outputs/audiojudge/chatbotarena_gpt4o_audio.csv",
             "chatbotarena_gpt4o_audio/3048",
             "",
         ),
-        ("judge_outputs/mjbench/objects_indoor_scores.jsonl", "0", "97"),
+        (
+            "judge_outputs/mjbench/objects_indoor_scores.jsonl",
+            "0",
+            "97",
+        ),
         (
             "judge_outputs/vicuna_gpt4_reviews/llama-13b_vs_vicuna-13b.jsonl",
             "llama-13b_vs_vicuna-13b/1",
@@ -186,7 +321,12 @@ fn pandalm_keeps_the_votes_and_groups_by_prompt() {
     assert_eq!(first.extra["annotator1"], 2);
     assert_eq!(first.extra["judge_pandalm7b"]["result"], "2");
     assert_eq!(first.responses[0].model.as_deref(), Some("bloom-7b"));
-    assert!(first.prompt[0].as_text().unwrap().contains("\n\nIf you have any questions"));
+    assert!(
+        first.prompt[0]
+            .as_text()
+            .unwrap()
+            .contains("\n\nIf you have any questions")
+    );
 }
 
 #[test]
@@ -207,9 +347,21 @@ fn vicuna_answers_are_joined_to_their_labels() {
     };
     let first = &pairs[0];
     assert_eq!(first.id, "vicuna_eval:1/vicuna_vs_chat_gpt");
-    assert_eq!(first.prompt[0].as_text(), Some("How can I improve my time management skills?"));
-    assert!(first.criterion.as_ref().unwrap().starts_with("Does the response provide detailed"));
-    assert_eq!(first.responses[0].parts[0].as_text().map(str::len), Some(1662));
+    assert_eq!(
+        first.prompt[0].as_text(),
+        Some("How can I improve my time management skills?")
+    );
+    assert!(
+        first
+            .criterion
+            .as_ref()
+            .unwrap()
+            .starts_with("Does the response provide detailed")
+    );
+    assert_eq!(
+        first.responses[0].parts[0].as_text().map(str::len),
+        Some(1662)
+    );
     assert_eq!(first.extra["levels"].as_array().map(Vec::len), Some(5));
     assert_eq!(first.extra["mean_score_1"], 5.0);
     let mut groups = BTreeMap::new();
@@ -218,7 +370,11 @@ fn vicuna_answers_are_joined_to_their_labels() {
     }
     assert!(groups.len() == 80 && groups.values().all(|count| *count == 6));
     let criteria: HashSet<_> = pairs.iter().map(|pair| &pair.criterion).collect();
-    assert!(criteria.len() > 70, "criteria differ by question: {}", criteria.len());
+    assert!(
+        criteria.len() > 70,
+        "criteria differ by question: {}",
+        criteria.len()
+    );
 }
 
 #[test]
@@ -228,11 +384,17 @@ fn rm_bench_pairs_know_their_styles_and_domain() {
     };
     let first = &pairs[5];
     assert_eq!(first.id, "chat/8/1-2");
-    assert_eq!((&first.extra["chosen_style"], &first.extra["rejected_style"]), (&1.into(), &2.into()));
+    assert_eq!(
+        (&first.extra["chosen_style"], &first.extra["rejected_style"]),
+        (&1.into(), &2.into())
+    );
     assert_eq!(first.extra["domain"], "chat");
     assert_eq!(first.extra["row"], 0);
     assert_eq!(first.source.as_deref(), Some("alpacaeval"));
-    let code = pairs.iter().filter(|pair| pair.extra["domain"] == "code").count();
+    let code = pairs
+        .iter()
+        .filter(|pair| pair.extra["domain"] == "code")
+        .count();
     assert_eq!(code, 306);
 }
 
@@ -286,7 +448,9 @@ fn media_that_are_there_are_files_and_others_are_absent() {
             return;
         };
         let responses = pairs.iter().flat_map(|pair| &pair.responses);
-        let found = responses.filter(|response| is_file(&response.parts[0])).count();
+        let found = responses
+            .filter(|response| is_file(&response.parts[0]))
+            .count();
         assert_eq!(found, files, "{path}");
     }
 }
@@ -300,7 +464,10 @@ fn an_edit_shows_the_source_and_the_instruction() {
         panic!("{:?}", pairs[0].prompt);
     };
     assert_eq!(source.as_media().unwrap().name(), "source_img_1.png");
-    assert_eq!(instruction.as_text(), Some("Add a green bowl on the branch"));
+    assert_eq!(
+        instruction.as_text(),
+        Some("Add a green bowl on the branch")
+    );
 }
 
 #[test]
@@ -310,9 +477,16 @@ fn four_way_votes_are_kept() {
     };
     let mut votes = BTreeMap::new();
     for pair in &pairs {
-        *votes.entry(pair.extra["human_vote"].as_str().unwrap()).or_insert(0) += 1;
+        *votes
+            .entry(pair.extra["human_vote"].as_str().unwrap())
+            .or_insert(0) += 1;
     }
-    let expected = [("bothbad_vote", 643), ("leftvote", 829), ("rightvote", 881), ("tievote", 172)];
+    let expected = [
+        ("bothbad_vote", 643),
+        ("leftvote", 829),
+        ("rightvote", 881),
+        ("tievote", 172),
+    ];
     assert_eq!(votes, BTreeMap::from(expected));
 }
 
@@ -321,7 +495,10 @@ fn wanted_tasks_can_be_read_alone() {
     let Some(path) = real_data("judge_outputs/genai_bench") else {
         return;
     };
-    let options = OpenOptions { tasks: Some(vec![Task::TI2I]), ..OpenOptions::default() };
+    let options = OpenOptions {
+        tasks: Some(vec![Task::TI2I]),
+        ..OpenOptions::default()
+    };
     let dataset = open(&path, &options).unwrap();
     assert_eq!(dataset.pairs().count(), 916);
 }

@@ -421,17 +421,10 @@ async fn ask(
     let started = Instant::now();
     let verdict = match question.order {
         Order::AsIs => judge.judge(&question.pair, question.setting).await,
-        Order::Swapped => judge.judge(&shown_swapped(&question.pair), question.setting).await,
+        Order::Swapped => judge.judge(&question.pair.shown_swapped(), question.setting).await,
     };
     let latency_ms = started.elapsed().as_millis() as u64;
     (question, verdict, latency_ms)
-}
-
-/// The swapped pair, marked as such: a recording must know which order a reply belongs to.
-fn shown_swapped(pair: &PreferencePair) -> PreferencePair {
-    let mut shown = pair.swapped();
-    shown.extra.insert("shown_order".to_owned(), Order::Swapped.name().into());
-    shown
 }
 
 fn error_chain(error: &dyn std::error::Error) -> String {

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::{Results, Row};
 
-/// Numbers closer than this, relative to their size, are equal: text may cost the last digit.
+/// Numbers closer than this, relative to their size, are equal: another machine's mathematics may
+/// round the last digit differently.
 const TOLERANCE: f64 = 1e-14;
 
 /// A number, or other content, of stored results that recomputing does not give.

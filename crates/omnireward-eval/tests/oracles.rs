@@ -1,5 +1,7 @@
 //! Metrics and statistics against values that `tests/oracle/*.py` wrote.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use omnireward_core::Preference;
 use omnireward_eval::{
     metrics::{Scored, ties},
@@ -15,8 +17,11 @@ use serde::Deserialize;
 struct TieFixture {
     walk_above_optimum: usize,
     walk_below_optimum: usize,
-    cases: Vec<(Vec<i32>, Vec<i32>, u64, u64, u64)>,
+    cases: Vec<TieCase>,
 }
+
+/// Margins in quarters, labels, and the hits of the walk, of the optimum and of the sign.
+type TieCase = (Vec<i32>, Vec<i32>, u64, u64, u64);
 
 #[test]
 fn the_walk_and_the_optimum_equal_the_oracle_on_1000_inputs() {
@@ -54,9 +59,12 @@ struct StatsFixture {
     cohen: Vec<(Vec<u8>, Vec<u8>, f64)>,
     fleiss: Vec<(Vec<Vec<u64>>, f64)>,
     krippendorff: Vec<(Vec<Vec<f64>>, f64, f64, f64)>,
-    correlation: Vec<(Vec<f64>, Vec<f64>, f64, f64, f64)>,
+    correlation: Vec<Correlated>,
     clusters: Vec<Clusters>,
 }
+
+/// Two lists, and Pearson's, Spearman's and Kendall's coefficients.
+type Correlated = (Vec<f64>, Vec<f64>, f64, f64, f64);
 
 #[derive(Deserialize)]
 struct Clusters {

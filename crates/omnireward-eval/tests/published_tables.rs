@@ -1,5 +1,7 @@
 //! The paper's tables against themselves, and against the counts of Omni-RewardModel-BT.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod support;
 
 use omnireward_core::{Preference, Setting, Task};

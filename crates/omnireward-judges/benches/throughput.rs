@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use omnireward_core::{ChatMessage, ChatModel, ChatPart, ChatRequest, Role, Sampling};
-use omnireward_judges::client::{OpenAiClient, OpenAiConfig};
+use omnireward_judges::{OpenAiClient, OpenAiConfig};
 use omnireward_testkit::{Behaviour, ChatServer, ChatServerConfig};
 
 const LATENCY: Duration = Duration::from_millis(200);

@@ -221,3 +221,6 @@ pub(crate) fn rationale(reply: &str, reading: &Reading) -> Option<String> {
         reasons.contains(char::is_alphanumeric).then(|| reasons.to_owned())
     })
 }
+
+#[cfg(test)]
+mod tests;

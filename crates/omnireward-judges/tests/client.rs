@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use omnireward_core::{
     ChatMessage, ChatModel, ChatPart, ChatRequest, Finish, ModelErrorKind, Role, Sampling,
 };
-use omnireward_judges::client::{
+use omnireward_judges::{
     Backoff, ClientError, Concurrency, Failure, OpenAiClient, OpenAiConfig, Secret,
 };
 use omnireward_testkit::{
@@ -29,7 +29,7 @@ fn config(server: &ChatServer) -> OpenAiConfig {
 }
 
 fn client(server: &ChatServer) -> OpenAiClient {
-    OpenAiClient::new(config(server)).unwrap()
+    OpenAiClient::new(config(server)).expect("the configuration is valid")
 }
 
 fn question(text: &str) -> ChatRequest {
@@ -439,7 +439,8 @@ async fn ask_many(client: &OpenAiClient, count: usize) {
             let reply = client
                 .complete(&question(&format!("number {number}")))
                 .await;
-            assert_eq!(reply.unwrap().text, format!("number {number}"));
+            let reply = reply.expect("the server answers every request in the end");
+            assert_eq!(reply.text, format!("number {number}"));
         })
         .await;
 }

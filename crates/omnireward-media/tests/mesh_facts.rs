@@ -9,6 +9,8 @@ use omnireward_media::{
 };
 use serde_json::Value;
 
+const RING_AREA: f64 = 0.245497;
+
 fn load_file(path: &Path) -> Result<Mesh, Error> {
     let media = MediaRef {
         modality: Modality::Mesh,
@@ -62,22 +64,15 @@ fn real_meshes_agree_with_the_reference_reader() {
             }
         }
         if let Some(area) = row["area"].as_f64() {
-            // The reference fans the ring of this file and so fills its hole, twice in places.
-            let expected = if name == "assimp_OBJ_concave_polygon.obj" {
-                1.6
+            // The reference fans the ring in this file, which fills its hole; the shoelace formula
+            // gives the area that the polygon has.
+            let area = if name == "assimp_OBJ_concave_polygon.obj" {
+                RING_AREA
             } else {
                 area
             };
-            let tolerance = if name == "assimp_OBJ_concave_polygon.obj" {
-                0.5
-            } else {
-                2e-5 * area
-            };
-            assert!(
-                (found.area - expected).abs() <= tolerance.max(1e-6),
-                "{name}: {} {area}",
-                found.area
-            );
+            let difference = (found.area - area).abs();
+            assert!(difference <= 2e-5 * area, "{name}: {} {area}", found.area);
         }
         compared += 1;
     }
@@ -110,7 +105,7 @@ fn what_the_reference_refuses_is_refused_by_name() {
     let expected = BTreeMap::from([
         (
             "assimp_invalid_malformed.obj",
-            "line 22: the vertex `12` does not exist, there are 8",
+            "line 23: the vertex `12` does not exist, there are 8",
         ),
         (
             "assimp_glTF2_IndexOutOfRange_IndexOutOfRange.gltf",

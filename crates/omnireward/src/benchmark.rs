@@ -80,7 +80,7 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
 async fn snapshot(spec: &str, quiet: bool) -> Result<omnireward_data::hub::Snapshot> {
     use omnireward_data::hub::{HubClient, HubConfig, RepoSpec};
     let repo: RepoSpec = spec.parse()?;
-    let client = HubClient::new(HubConfig::from_vars(|name| env::var(name).ok())?)?;
+    let client = HubClient::new(HubConfig::from_vars(|name| env::var(name).ok()))?;
     client
         .snapshot(&repo, &|_| true, &Bar::new(quiet))
         .await

@@ -1,11 +1,11 @@
 //! `omnireward report`, and the reporting that ends every run.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::{collections::HashSet, fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
-use omnireward_core::{PreferencePair, Task};
+use omnireward_core::{PreferencePair, Setting, Task};
 use omnireward_eval::{
-    Comparison, Mismatch, PublishedRow, Results, ResultsConfig, Row, RunDir, RunManifest,
+    Comparison, Mismatch, Results, ResultsConfig, Row, RunDir, RunManifest,
     compare, published,
     report::{PairBudget, PairViews, ReportInput, ReportRun, RunRows, TerminalOptions, terminal},
     verify,
@@ -76,7 +76,7 @@ pub(crate) fn finish(
 pub(crate) struct Report<'a> {
     runs: &'a [Run],
     comparison: Option<Comparison>,
-    published: Vec<PublishedRow>,
+    published: Vec<String>,
     notes: Vec<String>,
     media_budget: u64,
 }
@@ -91,7 +91,7 @@ impl<'a> Report<'a> {
         Ok(Self {
             runs,
             comparison,
-            published: published_rows(&reporting.published)?,
+            published: published_names(&reporting.published)?,
             notes: runs.iter().flat_map(notes).collect(),
             media_budget: reporting.media_budget * 1_000_000,
         })
@@ -184,19 +184,16 @@ fn notes(run: &Run) -> Option<String> {
     ))
 }
 
-fn published_rows(names: &[String]) -> Result<Vec<PublishedRow>> {
-    let mut rows = Vec::new();
+/// Checks that the paper has rows of these names.
+fn published_names(names: &[String]) -> Result<Vec<String>> {
+    let rows = &published::omni_reward_bench(Setting::WithTies).rows;
     for name in names {
-        let found = published::omni_reward_bench(name);
-        if found.is_empty() {
-            bail!(
-                "no published row is called `{name}`; there are: {}",
-                published::model_names().join(", ")
-            );
+        if !rows.iter().any(|row| row.model == *name) {
+            let known: Vec<&str> = rows.iter().map(|row| row.model.as_str()).collect();
+            bail!("the paper has no row `{name}`; there are: {}", known.join(", "));
         }
-        rows.extend(found);
     }
-    Ok(rows)
+    Ok(names.to_vec())
 }
 
 /// `omnireward report`.
@@ -226,7 +223,7 @@ pub(crate) async fn report(args: ReportArgs) -> Result<Outcome> {
 }
 
 /// Runs of the same judge are told apart by their directories.
-fn tell_apart(runs: &mut [Run], paths: &[std::path::PathBuf]) {
+fn tell_apart(runs: &mut [Run], paths: &[PathBuf]) {
     let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
     for (run, path) in runs.iter_mut().zip(paths) {
         if names.iter().filter(|name| **name == run.name).count() > 1 {

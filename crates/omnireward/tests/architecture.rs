@@ -66,7 +66,7 @@ fn dependencies_are_declared_once_in_the_workspace() {
         let section = manifest.split("[dependencies]").nth(1).unwrap_or_default();
         for line in section.lines().filter(|line| line.contains('=') && !line.starts_with('[')) {
             let is_shared = line.contains("workspace = true");
-            let is_other = ["name", "path", "harness", "required-features", "doc"]
+            let is_other = ["name", "path", "harness", "required-features", "doc", "test"]
                 .iter()
                 .any(|key| line.trim_start().starts_with(key));
             assert!(is_shared || is_other, "{}: `{line}`", package.manifest_path);

@@ -24,15 +24,34 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON lines with `kind`, `system`, `item` and `Production_Quality`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2A), Pairs::Varying, read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2A),
+            Pairs::Varying,
+            read,
+        )
     },
 };
 
 const AXES: [(&str, &str); 4] = [
-    ("Production_Quality", "Technical quality of the recording: clear, faithful and balanced."),
-    ("Production_Complexity", "Complexity of the sound: how many parts play together."),
-    ("Content_Enjoyment", "How enjoyable the audio is to listen to."),
-    ("Content_Usefulness", "How useful the audio would be as material for making something."),
+    (
+        "Production_Quality",
+        "Technical quality of the recording: clear, faithful and balanced.",
+    ),
+    (
+        "Production_Complexity",
+        "Complexity of the sound: how many parts play together.",
+    ),
+    (
+        "Content_Enjoyment",
+        "How enjoyable the audio is to listen to.",
+    ),
+    (
+        "Content_Usefulness",
+        "How useful the audio would be as material for making something.",
+    ),
 ];
 
 fn recognises(sketch: &Sketch) -> bool {
@@ -52,9 +71,8 @@ fn read(source: &Source) -> Result<Rows, Error> {
 fn clip(RawRow { mut record, .. }: RawRow) -> Result<Clip, Fault> {
     let mut rating = |axis: &str| {
         let ratings = source::numbers(&mut record, axis)?;
-        Rating::mean_of(&ratings).ok_or_else(|| {
-            RowError::Inconsistent("no ratings".to_owned()).in_field(axis)
-        })
+        Rating::mean_of(&ratings)
+            .ok_or_else(|| RowError::Inconsistent("no ratings".to_owned()).in_field(axis))
     };
     Ok(Clip {
         ratings: [
@@ -98,5 +116,9 @@ fn pairs(source: &Source, clips: &[Clip]) -> Vec<PreferencePair> {
 }
 
 fn absent_clip(kind: &str, system: &str, name: &str) -> Response {
-    Response::media(source::absent(format!("{kind}/{system}/{name}"), Modality::Audio)).by(system)
+    Response::media(source::absent(
+        format!("{kind}/{system}/{name}"),
+        Modality::Audio,
+    ))
+    .by(system)
 }

@@ -26,7 +26,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "a table with `name`, `prompt`, `mos_quality` and `mos_align`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2I), Pairs::Varying, read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2I),
+            Pairs::Varying,
+            read,
+        )
     },
 };
 
@@ -34,12 +41,22 @@ pub(super) const ENTRY: Entry = Entry {
 const TIE_SHARE: f64 = 0.5;
 
 const CRITERIA: [(&str, &str); 2] = [
-    ("quality", "The perceptual quality of the image: sharp, natural and free of artefacts."),
+    (
+        "quality",
+        "The perceptual quality of the image: sharp, natural and free of artefacts.",
+    ),
     ("alignment", "How well the image matches the text prompt."),
 ];
 
 fn recognises(sketch: &Sketch) -> bool {
-    sketch.has(&["name", "prompt", "mos_quality", "std_quality", "mos_align", "std_align"])
+    sketch.has(&[
+        "name",
+        "prompt",
+        "mos_quality",
+        "std_quality",
+        "mos_align",
+        "std_align",
+    ])
 }
 
 struct Picture {
@@ -50,7 +67,11 @@ struct Picture {
 }
 
 fn read(source: &Source) -> Result<Rows, Error> {
-    entries::gathered(&source.file, |row| picture(source, row), |pictures| pairs(source, &pictures))
+    entries::gathered(
+        &source.file,
+        |row| picture(source, row),
+        |pictures| pairs(source, &pictures),
+    )
 }
 
 fn picture(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Picture, Fault> {
@@ -58,7 +79,10 @@ fn picture(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Picture
     let image = source
         .media_or_absent(&name, Modality::Image)
         .map_err(|error| error.in_field("name"))?;
-    let key = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).to_owned();
+    let key = name
+        .rsplit_once('.')
+        .map_or(name.as_str(), |(stem, _)| stem)
+        .to_owned();
     let model = key.split('_').next().unwrap_or_default().to_owned();
     let mut rating = |mean: &str, spread: &str| {
         Ok::<_, Fault>(Rating {
@@ -67,7 +91,10 @@ fn picture(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Picture
         })
     };
     Ok(Picture {
-        ratings: [rating("mos_quality", "std_quality")?, rating("mos_align", "std_align")?],
+        ratings: [
+            rating("mos_quality", "std_quality")?,
+            rating("mos_align", "std_align")?,
+        ],
         prompt: record.text("prompt")?,
         response: Response::media(image).by(model),
         key,
@@ -96,7 +123,11 @@ fn pairs(source: &Source, pictures: &[Picture]) -> Vec<PreferencePair> {
                     rating: picture.ratings[index],
                 })
                 .collect();
-            pairs.extend(ratings::pairs(&item, &rated, TieRule::EffectBelow(TIE_SHARE)));
+            pairs.extend(ratings::pairs(
+                &item,
+                &rated,
+                TieRule::EffectBelow(TIE_SHARE),
+            ));
         }
     }
     pairs

@@ -19,7 +19,11 @@ use super::{
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, Rows, error::Fault, record::{Record, unknown_value}};
+use crate::{
+    Error, Format, Rows,
+    error::Fault,
+    record::{Record, unknown_value},
+};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::AudioJudge,
@@ -27,22 +31,41 @@ pub(super) const ENTRY: Entry = Entry {
                  `model_a`, `model_b` and `human_winner`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2A), Pairs::Varying, read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2A),
+            Pairs::Varying,
+            read,
+        )
     },
 };
 
 const CRITERIA: [(&str, &str); 2] = [
     ("speed", "The speaker talks faster."),
-    ("tmhintq", "The speech is of higher quality: clearer, more natural and less distorted."),
+    (
+        "tmhintq",
+        "The speech is of higher quality: clearer, more natural and less distorted.",
+    ),
 ];
 
 /// What a judge said about the pair, which is not part of it.
-const VERDICT_FIELDS: [&str; 5] =
-    ["prediction_as_presented", "correct_column", "reasoning", "prediction", "correct"];
+const VERDICT_FIELDS: [&str; 5] = [
+    "prediction_as_presented",
+    "correct_column",
+    "reasoning",
+    "prediction",
+    "correct",
+];
 
 fn recognises(sketch: &Sketch) -> bool {
-    sketch.has(&["item", "transcript_given", "orders_swapped", "ground_truth_original_order"])
-        || sketch.has(&["index", "model_a", "model_b", "human_winner"])
+    sketch.has(&[
+        "item",
+        "transcript_given",
+        "orders_swapped",
+        "ground_truth_original_order",
+    ]) || sketch.has(&["index", "model_a", "model_b", "human_winner"])
 }
 
 fn read(source: &Source) -> Result<Rows, Error> {
@@ -78,7 +101,8 @@ fn clips(stem: &str, mut record: Record) -> Result<Option<PreferencePair>, Fault
     pair.source = Some(stem.to_owned());
     pair.group = Some(group);
     pair.extra = record.into_extra();
-    pair.extra.insert("transcript_given".to_owned(), transcript.into());
+    pair.extra
+        .insert("transcript_given".to_owned(), transcript.into());
     Ok(Some(pair))
 }
 
@@ -98,5 +122,6 @@ fn chat(stem: &str, mut record: Record) -> Result<PreferencePair, Fault> {
 }
 
 fn absent_clips(item: &str) -> [Response; 2] {
-    ["1", "2"].map(|side| Response::media(source::absent(format!("{item}/{side}"), Modality::Audio)))
+    ["1", "2"]
+        .map(|side| Response::media(source::absent(format!("{item}/{side}"), Modality::Audio)))
 }

@@ -21,7 +21,14 @@ pub(super) const EDIT: Entry = Entry {
     looked_for: "a JSON object with `instruction`, `source` and `candidates`",
     matches: |path| source::any(path, is_edit),
     open: |path, options| {
-        source::parts(path, options, is_edit, Some(Task::TI2I), Pairs::Each(1), read_edit)
+        source::parts(
+            path,
+            options,
+            is_edit,
+            Some(Task::TI2I),
+            Pairs::Each(1),
+            read_edit,
+        )
     },
 };
 
@@ -30,7 +37,14 @@ pub(super) const QUESTION: Entry = Entry {
     looked_for: "JSON lines with `image`, `prompt`, `response_1`, `response_2` and `preferred`",
     matches: |path| source::any(path, is_question),
     open: |path, options| {
-        source::parts(path, options, is_question, Some(Task::TI2T), Pairs::Each(1), read_question)
+        source::parts(
+            path,
+            options,
+            is_question,
+            Some(Task::TI2T),
+            Pairs::Each(1),
+            read_question,
+        )
     },
 };
 
@@ -44,12 +58,16 @@ fn is_question(sketch: &Sketch) -> bool {
 
 fn read_edit(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| Ok(vec![edit(&source, row)?]))
+    entries::rows(&source.file.clone(), move |row| {
+        Ok(vec![edit(&source, row)?])
+    })
 }
 
 fn edit(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
     let image = |name: &str, field: &str| {
-        source.media(name, Modality::Image).map_err(|error| error.in_field(field))
+        source
+            .media(name, Modality::Image)
+            .map_err(|error| error.in_field(field))
     };
     let original = image(&record.text("source")?, "source")?;
     let candidates = source::texts(&mut record, "candidates")?;
@@ -66,8 +84,12 @@ fn edit(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Preference
     } else {
         None
     };
-    let mut pair =
-        PreferencePair::new(source.stem(), Task::TI2I, record.text("instruction")?, responses);
+    let mut pair = PreferencePair::new(
+        source.stem(),
+        Task::TI2I,
+        record.text("instruction")?,
+        responses,
+    );
     pair.prompt.insert(0, ContentPart::Media(original));
     pair.label = label;
     record.take("task");
@@ -78,21 +100,23 @@ fn edit(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Preference
 
 fn read_question(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| Ok(vec![question(&source, row)?]))
+    entries::rows(&source.file.clone(), move |row| {
+        Ok(vec![question(&source, row)?])
+    })
 }
 
-fn question(
-    source: &Source,
-    RawRow { mut record, .. }: RawRow,
-) -> Result<PreferencePair, Fault> {
+fn question(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
     let picture = source
         .media(&record.text("image")?, Modality::Image)
         .map_err(|error| error.in_field("image"))?;
-    let responses =
-        [Response::text(record.text("response_1")?), Response::text(record.text("response_2")?)];
+    let responses = [
+        Response::text(record.text("response_1")?),
+        Response::text(record.text("response_2")?),
+    ];
     let id = source::id_of(&mut record, "id")?;
-    let mut pair = PreferencePair::new(source.id(id), Task::TI2T, record.text("prompt")?, responses)
-        .with_label(labels::one_or_two(&mut record, "preferred")?);
+    let mut pair =
+        PreferencePair::new(source.id(id), Task::TI2T, record.text("prompt")?, responses)
+            .with_label(labels::one_or_two(&mut record, "preferred")?);
     pair.prompt.insert(0, ContentPart::Media(picture));
     record.take("task");
     pair.extra = record.into_extra();

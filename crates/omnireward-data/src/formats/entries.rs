@@ -56,22 +56,31 @@ pub(crate) fn rows(
     mut convert: impl FnMut(RawRow) -> Result<Vec<PreferencePair>, Fault> + Send + 'static,
 ) -> Result<Rows, Error> {
     let path = file.to_owned();
+    let in_array = encoding(file)? == Encoding::Array;
     let rows = entries(file)?.flat_map(move |entry| {
         entry
             .and_then(|entry| {
-                let line = entry.line;
-                convert(entry)
-                    .and_then(validated)
-                    .map_err(|fault| fault.at(&path, line))
+                let (index, line) = (entry.index, entry.line);
+                convert(entry).and_then(validated).map_err(|fault| {
+                    let fault = if in_array {
+                        json_array::in_element(fault, index)
+                    } else {
+                        fault
+                    };
+                    fault.at(&path, line)
+                })
             })
-            .map_or_else(|error| vec![Err(error)], |pairs| pairs.into_iter().map(Ok).collect())
+            .map_or_else(
+                |error| vec![Err(error)],
+                |pairs| pairs.into_iter().map(Ok).collect(),
+            )
     });
     Ok(Box::new(rows))
 }
 
 /// The pairs of a file whose records have to be seen together. `read` turns each record into a
 /// value; bad records are row errors and come first, then the pairs that `convert` makes of the
-/// rest.
+/// rest. A file that breaks off gives no pairs: those of its last prompt would be incomplete.
 pub(crate) fn gathered<T>(
     file: &Path,
     mut read: impl FnMut(RawRow) -> Result<T, Fault>,
@@ -86,7 +95,8 @@ pub(crate) fn gathered<T>(
         });
         match value {
             Ok(value) => good.push(value),
-            Err(error) => rows.push(Err(error)),
+            Err(error) if error.is_row() => rows.push(Err(error)),
+            Err(error) => return Err(error),
         }
     }
     rows.extend(convert(good).into_iter().map(Ok));
@@ -133,7 +143,8 @@ pub(crate) fn is_parquet(file: &Path) -> bool {
 }
 
 fn has_extension(file: &Path, wanted: &str) -> bool {
-    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
+    file.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
 }
 
 /// A `.json` file may be an array, one object over many lines, or (as some exporters do) lines.
@@ -159,7 +170,11 @@ fn encoding(file: &Path) -> Result<Encoding, Error> {
         .read_until(b'\n', &mut line)
         .map_err(Error::reading(file))?;
     let whole_line = serde_json::from_slice::<serde::de::IgnoredAny>(&line).is_ok();
-    Ok(if whole_line { Encoding::Lines } else { Encoding::Object })
+    Ok(if whole_line {
+        Encoding::Lines
+    } else {
+        Encoding::Object
+    })
 }
 
 /// The first byte that is neither white space nor a byte order mark, left in place.
@@ -177,10 +192,12 @@ fn first_solid_byte(reader: &mut BufReader<File>) -> std::io::Result<Option<u8>>
 
 fn lines(file: &Path) -> Result<impl Iterator<Item = Result<RawRow, Error>> + Send + use<>, Error> {
     let path = file.to_owned();
-    Ok(json_lines::values(file)?.enumerate().map(move |(index, value)| {
-        let (line, value) = value?;
-        entry(&path, index as u64, line, value)
-    }))
+    Ok(json_lines::values(file)?
+        .enumerate()
+        .map(move |(index, value)| {
+            let (line, value) = value?;
+            entry(&path, index as u64, line, value)
+        }))
 }
 
 fn array(file: &Path) -> Result<impl Iterator<Item = Result<RawRow, Error>> + Send + use<>, Error> {
@@ -193,50 +210,72 @@ fn array(file: &Path) -> Result<impl Iterator<Item = Result<RawRow, Error>> + Se
 
 fn object(file: &Path) -> Result<RawRow, Error> {
     let opened = File::open(file).map_err(Error::reading(file))?;
-    let value = serde_json::from_reader(BufReader::new(opened.take(WHOLE_OBJECT_LIMIT)))
-        .map_err(|error| Error::Json {
+    let value = serde_json::from_reader(BufReader::new(opened.take(WHOLE_OBJECT_LIMIT))).map_err(
+        |error| Error::Json {
             file: file.to_owned(),
             line: error.line() as u64,
             reason: error.to_string(),
-        })?;
+        },
+    )?;
     entry(file, 0, 1, value)
 }
 
 fn entry(file: &Path, index: u64, line: u64, value: Value) -> Result<RawRow, Error> {
     let record = Record::new(value).map_err(|fault| fault.at(file, line))?;
-    Ok(RawRow { index, line, record, media: Embedded::new() })
+    Ok(RawRow {
+        index,
+        line,
+        record,
+        media: Embedded::new(),
+    })
 }
 
 fn csv(file: &Path) -> Result<impl Iterator<Item = Result<RawRow, Error>> + Send + use<>, Error> {
     let mut reader = csv::Reader::from_path(file).map_err(|source| broken_csv(file, source))?;
-    let headers = reader.headers().map_err(|source| broken_csv(file, source))?.clone();
+    let headers = reader
+        .headers()
+        .map_err(|source| broken_csv(file, source))?
+        .clone();
     let path: PathBuf = file.to_owned();
-    Ok(reader.into_records().enumerate().map(move |(index, cells)| {
-        let cells = cells.map_err(|error| broken_csv(&path, error))?;
-        let line = cells.position().map_or(index as u64 + 2, csv::Position::line);
-        let fields = headers
-            .iter()
-            .zip(&cells)
-            .filter(|(_, cell)| !cell.is_empty())
-            .map(|(name, cell)| (name.to_owned(), Value::from(cell)))
-            .collect();
-        Ok(RawRow {
-            index: index as u64,
-            line,
-            record: record_of(fields),
-            media: Embedded::new(),
-        })
-    }))
+    Ok(reader
+        .into_records()
+        .enumerate()
+        .map(move |(index, cells)| {
+            let cells = cells.map_err(|error| broken_csv(&path, error))?;
+            let line = cells
+                .position()
+                .map_or(index as u64 + 2, csv::Position::line);
+            let fields = headers
+                .iter()
+                .zip(&cells)
+                .filter(|(_, cell)| !cell.is_empty())
+                .map(|(name, cell)| (name.to_owned(), Value::from(cell)))
+                .collect();
+            Ok(RawRow {
+                index: index as u64,
+                line,
+                record: record_of(fields),
+                media: Embedded::new(),
+            })
+        }))
 }
 
 /// A row with too few cells loses only itself; reading goes on after it.
 fn broken_csv(file: &Path, source: csv::Error) -> Error {
     match (source.kind(), source.position()) {
-        (csv::ErrorKind::UnequalLengths { expected_len, len, .. }, Some(position)) => {
+        (
+            csv::ErrorKind::UnequalLengths {
+                expected_len, len, ..
+            },
+            Some(position),
+        ) => {
             let reason = format!("{len} cells under {expected_len} headings");
             Fault::from(RowError::Inconsistent(reason)).at(file, position.line())
         }
-        _ => Error::Csv { file: file.to_owned(), source },
+        _ => Error::Csv {
+            file: file.to_owned(),
+            source,
+        },
     }
 }
 

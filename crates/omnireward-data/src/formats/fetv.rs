@@ -27,14 +27,27 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON lines with `prompt`, `videos` and `human_ratings`, both by model",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2V), Pairs::Varying, read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2V),
+            Pairs::Varying,
+            read,
+        )
     },
 };
 
 const CRITERIA: [(&str, &str); 3] = [
     ("SQ", "Static quality: how good the single frames look."),
-    ("TQ", "Temporal quality: how smooth and consistent the video is over time."),
-    ("Alignment", "How well the video shows what the prompt asks for."),
+    (
+        "TQ",
+        "Temporal quality: how smooth and consistent the video is over time.",
+    ),
+    (
+        "Alignment",
+        "How well the video shows what the prompt asks for.",
+    ),
 ];
 
 fn recognises(sketch: &Sketch) -> bool {
@@ -50,7 +63,9 @@ fn read(source: &Source) -> Result<Rows, Error> {
 
 fn pairs(
     source: &Source,
-    RawRow { index, mut record, .. }: RawRow,
+    RawRow {
+        index, mut record, ..
+    }: RawRow,
 ) -> Result<Vec<PreferencePair>, Fault> {
     let prompt = vec![ContentPart::Text(record.text("prompt")?)];
     let videos = source::object(&mut record, "videos")?;

@@ -9,7 +9,9 @@
 //! `tievote` (both good) and `bothbad_vote`; the last two are ties. It is kept in `extra` as
 //! `human_vote`, so that four-way agreement can be computed.
 
-use omnireward_core::{MediaRef, Modality, Part as ContentPart, Preference, PreferencePair, Response, Task};
+use omnireward_core::{
+    MediaRef, Modality, Part as ContentPart, Preference, PreferencePair, Response, Task,
+};
 
 use super::{
     Entry, entries,
@@ -51,8 +53,12 @@ fn pair(RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
         None => (Task::T2I, "image_generation", record.text("prompt")?),
     };
     let id = format!("{kind}/{number}");
-    let picture = |side: &str| -> MediaRef { source::absent(format!("{id}/{side}"), Modality::Image) };
-    let responses = [Response::media(picture("left")), Response::media(picture("right"))];
+    let picture =
+        |side: &str| -> MediaRef { source::absent(format!("{id}/{side}"), Modality::Image) };
+    let responses = [
+        Response::media(picture("left")),
+        Response::media(picture("right")),
+    ];
     let original = (task == Task::TI2I).then(|| ContentPart::Media(picture("source")));
     let vote = record.value("human_vote")?;
     let label = labels::read_as(&vote, &VOTES).map_err(|error| error.in_field("human_vote"))?;

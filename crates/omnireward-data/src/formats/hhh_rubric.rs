@@ -19,7 +19,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON lines with `criterion`, `levels`, `prompt`, `chosen` and `rejected`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2T), Pairs::Each(1), read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2T),
+            Pairs::Each(1),
+            read,
+        )
     },
 };
 
@@ -31,20 +38,20 @@ fn recognises(sketch: &Sketch) -> bool {
 
 fn read(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| Ok(vec![pair(&source, row)?]))
+    entries::rows(&source.file.clone(), move |row| {
+        Ok(vec![pair(&source, row)?])
+    })
 }
 
-fn pair(
-    source: &Source,
-    RawRow { mut record, .. }: RawRow,
-) -> Result<PreferencePair, Fault> {
+fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
     let id = source::id_of(&mut record, "id")?;
-    let responses =
-        [Response::text(record.text("chosen")?), Response::text(record.text("rejected")?)];
-    let mut pair =
-        PreferencePair::new(source.id(id), Task::T2T, record.text("prompt")?, responses)
-            .with_criterion(record.text("criterion")?)
-            .with_label(Preference::First);
+    let responses = [
+        Response::text(record.text("chosen")?),
+        Response::text(record.text("rejected")?),
+    ];
+    let mut pair = PreferencePair::new(source.id(id), Task::T2T, record.text("prompt")?, responses)
+        .with_criterion(record.text("criterion")?)
+        .with_label(Preference::First);
     pair.source = record.optional_text("source")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.extra = record.into_extra();

@@ -25,7 +25,14 @@ pub(super) const DEMO: Entry = Entry {
     looked_for: "a JSON object with `prompt`, `images`, `published_ranking` and `published_rewards`",
     matches: |path| source::any(path, is_demo),
     open: |path, options| {
-        source::parts(path, options, is_demo, Some(Task::T2I), Pairs::Varying, read_demo)
+        source::parts(
+            path,
+            options,
+            is_demo,
+            Some(Task::T2I),
+            Pairs::Varying,
+            read_demo,
+        )
     },
 };
 
@@ -34,7 +41,14 @@ pub(super) const RANKINGS: Entry = Entry {
     looked_for: "JSON lines with `prompt`, `generations` and `ranking`",
     matches: |path| source::any(path, is_rankings),
     open: |path, options| {
-        source::parts(path, options, is_rankings, Some(Task::T2I), Pairs::Varying, read_rankings)
+        source::parts(
+            path,
+            options,
+            is_rankings,
+            Some(Task::T2I),
+            Pairs::Varying,
+            read_rankings,
+        )
     },
 };
 
@@ -48,40 +62,57 @@ fn is_rankings(sketch: &Sketch) -> bool {
 
 fn read_demo(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |RawRow { mut record, .. }| {
-        let names = source::texts(&mut record, "images")?;
-        let ranks = ranks(record.value("published_ranking")?, "published_ranking")?;
-        let rewards = source::numbers(&mut record, "published_rewards")?;
-        if rewards.len() != names.len() {
-            let reason = format!("{} rewards for {} images", rewards.len(), names.len());
-            return Err(RowError::Inconsistent(reason).in_field("published_rewards"));
-        }
-        let prompt = record.text("prompt")?;
-        let mut pairs = ranked(&source, &source.stem(), prompt, &names, &ranks, "images")?;
-        let extra = record.into_extra();
-        for (pair, (i, j)) in pairs.iter_mut().zip(positions(names.len())) {
-            pair.extra.clone_from(&extra);
-            pair.extra.insert("published_rewards".to_owned(), json!([rewards[i], rewards[j]]));
-        }
-        Ok(pairs)
-    })
+    entries::rows(
+        &source.file.clone(),
+        move |RawRow { mut record, .. }| {
+            let names = source::texts(&mut record, "images")?;
+            let ranks = ranks(record.value("published_ranking")?, "published_ranking")?;
+            let rewards = source::numbers(&mut record, "published_rewards")?;
+            if rewards.len() != names.len() {
+                let reason = format!("{} rewards for {} images", rewards.len(), names.len());
+                return Err(RowError::Inconsistent(reason).in_field("published_rewards"));
+            }
+            let prompt = record.text("prompt")?;
+            let mut pairs = ranked(&source, &source.stem(), prompt, &names, &ranks, "images")?;
+            let extra = record.into_extra();
+            for (pair, (i, j)) in pairs.iter_mut().zip(positions(names.len())) {
+                pair.extra.clone_from(&extra);
+                pair.extra.insert(
+                    "published_rewards".to_owned(),
+                    json!([rewards[i], rewards[j]]),
+                );
+            }
+            Ok(pairs)
+        },
+    )
 }
 
 fn read_rankings(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |RawRow { mut record, .. }| {
-        let id = source::id_of(&mut record, "id")?;
-        let names = source::texts(&mut record, "generations")?;
-        let ranks = ranks(record.value("ranking")?, "ranking")?;
-        let prompt = record.text("prompt")?;
-        let mut pairs = ranked(&source, &source.id(id), prompt, &names, &ranks, "generations")?;
-        let extra = record.into_extra();
-        for (pair, (i, j)) in pairs.iter_mut().zip(positions(names.len())) {
-            pair.extra.clone_from(&extra);
-            pair.extra.insert("ranks".to_owned(), json!([ranks[i], ranks[j]]));
-        }
-        Ok(pairs)
-    })
+    entries::rows(
+        &source.file.clone(),
+        move |RawRow { mut record, .. }| {
+            let id = source::id_of(&mut record, "id")?;
+            let names = source::texts(&mut record, "generations")?;
+            let ranks = ranks(record.value("ranking")?, "ranking")?;
+            let prompt = record.text("prompt")?;
+            let mut pairs = ranked(
+                &source,
+                &source.id(id),
+                prompt,
+                &names,
+                &ranks,
+                "generations",
+            )?;
+            let extra = record.into_extra();
+            for (pair, (i, j)) in pairs.iter_mut().zip(positions(names.len())) {
+                pair.extra.clone_from(&extra);
+                pair.extra
+                    .insert("ranks".to_owned(), json!([ranks[i], ranks[j]]));
+            }
+            Ok(pairs)
+        },
+    )
 }
 
 /// The positions of a pair's two sides, in the order of [`ratings::pairs`].

@@ -21,12 +21,22 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON lines with `pair_id`, `question`, `response_A`, `response_B` and `label`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2T), Pairs::Each(1), read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2T),
+            Pairs::Each(1),
+            read,
+        )
     },
 };
 
-const LABELS: [(&str, Preference); 3] =
-    [("A>B", Preference::First), ("B>A", Preference::Second), ("A=B", Preference::Tie)];
+const LABELS: [(&str, Preference); 3] = [
+    ("A>B", Preference::First),
+    ("B>A", Preference::Second),
+    ("A=B", Preference::Tie),
+];
 
 /// Judgements of the published runs have the same fields and `judges` besides; they are read as
 /// pairs, too.
@@ -40,8 +50,10 @@ fn read(source: &Source) -> Result<Rows, Error> {
 
 fn pair(RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
     let model = record.optional_text("response_model")?;
-    let mut responses =
-        [Response::text(record.text("response_A")?), Response::text(record.text("response_B")?)];
+    let mut responses = [
+        Response::text(record.text("response_A")?),
+        Response::text(record.text("response_B")?),
+    ];
     for response in &mut responses {
         response.model.clone_from(&model);
     }

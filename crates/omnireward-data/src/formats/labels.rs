@@ -11,7 +11,11 @@ use crate::{
 
 /// Takes `1` or `2`, a number or a string.
 pub(crate) fn one_or_two(record: &mut Record, field: &str) -> Result<Preference, Fault> {
-    spelled(record, field, &[("1", Preference::First), ("2", Preference::Second)])
+    spelled(
+        record,
+        field,
+        &[("1", Preference::First), ("2", Preference::Second)],
+    )
 }
 
 /// Takes `1`, `2` or `tie`.
@@ -19,7 +23,11 @@ pub(crate) fn one_two_or_tie(record: &mut Record, field: &str) -> Result<Prefere
     spelled(
         record,
         field,
-        &[("1", Preference::First), ("2", Preference::Second), ("tie", Preference::Tie)],
+        &[
+            ("1", Preference::First),
+            ("2", Preference::Second),
+            ("tie", Preference::Tie),
+        ],
     )
 }
 
@@ -28,7 +36,11 @@ pub(crate) fn a_b_or_tie(record: &mut Record, field: &str) -> Result<Preference,
     spelled(
         record,
         field,
-        &[("a", Preference::First), ("b", Preference::Second), ("tie", Preference::Tie)],
+        &[
+            ("a", Preference::First),
+            ("b", Preference::Second),
+            ("tie", Preference::Tie),
+        ],
     )
 }
 
@@ -59,7 +71,9 @@ pub(crate) fn read_as(
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -75,9 +89,15 @@ mod tests {
     #[test]
     fn numbers_and_strings_are_read_alike() {
         for value in [json!(2), json!("2"), json!(" 2 ")] {
-            assert_eq!(one_or_two(&mut record(value), "label").unwrap(), Preference::Second);
+            assert_eq!(
+                one_or_two(&mut record(value), "label").unwrap(),
+                Preference::Second
+            );
         }
-        assert_eq!(a_b_or_tie(&mut record(json!("TIE")), "label").unwrap(), Preference::Tie);
+        assert_eq!(
+            a_b_or_tie(&mut record(json!("TIE")), "label").unwrap(),
+            Preference::Tie
+        );
     }
 
     #[test]

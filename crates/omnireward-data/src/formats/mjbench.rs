@@ -27,7 +27,14 @@ pub(super) const ENTRY: Entry = Entry {
                  `image_1_path` and `scores`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2I), Pairs::Each(1), read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2I),
+            Pairs::Each(1),
+            read,
+        )
     },
 };
 

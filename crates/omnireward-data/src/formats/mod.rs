@@ -43,9 +43,9 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Format, OpenOptions, Part};
 
+pub use llama_factory::llama_factory_ranking;
 pub use omni_json::omni_json;
 pub use omni_parquet_writer::omni_parquet;
-pub use llama_factory::llama_factory_ranking;
 pub use pairs_jsonl::pairs_jsonl;
 pub use rewardbench::reward_bench;
 pub use trl::trl_preference;

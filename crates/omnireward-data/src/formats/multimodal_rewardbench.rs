@@ -29,8 +29,10 @@ pub(super) const ENTRY: Entry = Entry {
     open,
 };
 
-const LABELS: [(&str, Preference); 2] =
-    [("Output1", Preference::First), ("Output2", Preference::Second)];
+const LABELS: [(&str, Preference); 2] = [
+    ("Output1", Preference::First),
+    ("Output2", Preference::Second),
+];
 
 fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["Text", "Image", "Output1", "Output2", "Better"])
@@ -49,28 +51,31 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
 
 fn read(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| Ok(vec![pair(&source, row)?]))
+    entries::rows(&source.file.clone(), move |row| {
+        Ok(vec![pair(&source, row)?])
+    })
 }
 
-fn pair(
-    source: &Source,
-    RawRow { mut record, .. }: RawRow,
-) -> Result<PreferencePair, Fault> {
+fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
     let id = source::id_of(&mut record, "ID")?;
     let picture = source
         .media(&record.text("Image")?, Modality::Image)
         .map_err(|error| error.in_field("Image"))?;
     let text = record.text("Text")?;
-    let responses =
-        [Response::text(record.text("Output1")?), Response::text(record.text("Output2")?)];
+    let responses = [
+        Response::text(record.text("Output1")?),
+        Response::text(record.text("Output2")?),
+    ];
     let label = labels::spelled(&mut record, "Better", &LABELS)?;
     let category = record.optional_text("Category")?;
-    let mut pair = PreferencePair::new(source.id(&id), Task::TI2T, text, responses).with_label(label);
+    let mut pair =
+        PreferencePair::new(source.id(&id), Task::TI2T, text, responses).with_label(label);
     pair.prompt.insert(0, ContentPart::Media(picture));
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.extra = record.into_extra();
     if let Some(category) = &category {
-        pair.extra.insert("subset".to_owned(), Value::from(subset(category, &id)));
+        pair.extra
+            .insert("subset".to_owned(), Value::from(subset(category, &id)));
     }
     pair.source = category;
     Ok(pair)

@@ -36,7 +36,9 @@ pub(crate) fn media_fields(task: Task) -> impl Iterator<Item = &'static str> {
     } else {
         &[]
     };
-    prompt_field(task).into_iter().chain(responses.iter().copied())
+    prompt_field(task)
+        .into_iter()
+        .chain(responses.iter().copied())
 }
 
 /// The fields of the two responses.
@@ -113,10 +115,14 @@ impl Reader {
         let path_field = format!("{field}_path");
         let listed = record.optional_text(&path_field)?;
         let named = record.optional_text(field)?;
-        let blob = embedded.remove(field).and_then(|blobs| blobs.into_iter().next());
+        let blob = embedded
+            .remove(field)
+            .and_then(|blobs| blobs.into_iter().next());
         let (bytes, inner) = blob.map_or((None, None), |blob| (blob.bytes, blob.path));
         if let Some(name) = &listed {
-            let medium = self.file(name).map_err(|error| error.in_field(&path_field))?;
+            let medium = self
+                .file(name)
+                .map_err(|error| error.in_field(&path_field))?;
             if bytes.is_none() || is_there(&medium) {
                 return Ok(medium);
             }
@@ -128,7 +134,9 @@ impl Reader {
                 source: MediaSource::Bytes { bytes, name },
             });
         }
-        let name = named.or(inner).ok_or_else(|| RowError::Missing.in_field(field))?;
+        let name = named
+            .or(inner)
+            .ok_or_else(|| RowError::Missing.in_field(field))?;
         self.file(&name).map_err(|error| error.in_field(field))
     }
 
@@ -172,12 +180,14 @@ fn is_there(medium: &MediaRef) -> bool {
 }
 
 fn is_mesh(name: Option<&str>, bytes: Option<&[u8]>) -> bool {
-    let extension = name.and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension);
+    let extension = name
+        .and_then(|name| name.rsplit_once('.'))
+        .map(|(_, extension)| extension);
     match extension.map(str::to_ascii_lowercase).as_deref() {
         Some("obj" | "ply" | "stl" | "gltf" | "glb" | "off") => true,
         Some("png" | "jpg" | "jpeg" | "webp" | "gif" | "bmp") => false,
         _ => bytes
-            .and_then(crate::omnireward_media::sniff)
+            .and_then(omnireward_media::sniff)
             .is_some_and(|format| format.modality() == Modality::Mesh),
     }
 }
@@ -186,11 +196,15 @@ fn is_mesh(name: Option<&str>, bytes: Option<&[u8]>) -> bool {
 /// extracted next to a hub snapshot, and the dataset itself.
 fn media_folders(root: &Path) -> Vec<PathBuf> {
     let beside = root.parent().map(|parent| parent.join("media_data"));
-    let mut folders: Vec<PathBuf> = [Some(root.join("media_data")), hub::extracted_media(root), beside]
-        .into_iter()
-        .flatten()
-        .filter(|folder| folder.is_dir())
-        .collect();
+    let mut folders: Vec<PathBuf> = [
+        Some(root.join("media_data")),
+        hub::extracted_media(root),
+        beside,
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|folder| folder.is_dir())
+    .collect();
     folders.push(root.to_owned());
     folders
 }
@@ -200,16 +214,19 @@ fn label_of(value: &str) -> Result<Preference, Fault> {
         "response1" => Ok(Preference::First),
         "response2" => Ok(Preference::Second),
         "tie" => Ok(Preference::Tie),
-        other => Err(unknown_value(other, "response1, response2 or tie")
-            .in_field("criteria_preference")),
+        other => {
+            Err(unknown_value(other, "response1, response2 or tie").in_field("criteria_preference"))
+        }
     }
 }
 
 /// Identifies what several criteria share: prompt and responses, whichever comes first. A medium
 /// counts by its name where it has one.
 fn digest_of(prompt: &[ContentPart], responses: &[Response]) -> String {
-    let mut sides: Vec<[u8; 32]> =
-        responses.iter().map(|response| digest_of_parts(&response.parts)).collect();
+    let mut sides: Vec<[u8; 32]> = responses
+        .iter()
+        .map(|response| digest_of_parts(&response.parts))
+        .collect();
     sides.sort_unstable();
     let mut hasher = Sha256::new_with_prefix(digest_of_parts(prompt));
     for side in sides {
@@ -282,7 +299,9 @@ impl<'a> Outgoing<'a> {
         let prefix = pair.id.strip_prefix(pair.task.key());
         Ok(Self {
             task: pair.task,
-            id: prefix.and_then(|rest| rest.strip_prefix('/')).unwrap_or(&pair.id),
+            id: prefix
+                .and_then(|rest| rest.strip_prefix('/'))
+                .unwrap_or(&pair.id),
             prompt: joined_text(&pair.prompt),
             medium: prompt_medium(pair)?,
             responses: [answer(pair.task, first)?, answer(pair.task, second)?],
@@ -313,8 +332,11 @@ fn prompt_medium(pair: &PreferencePair) -> Result<Option<&MediaRef>, &'static st
 }
 
 fn answer(task: Task, response: &Response) -> Result<Answer<'_>, &'static str> {
-    let media: Vec<&MediaRef> =
-        response.parts.iter().filter_map(ContentPart::as_media).collect();
+    let media: Vec<&MediaRef> = response
+        .parts
+        .iter()
+        .filter_map(ContentPart::as_media)
+        .collect();
     let text = joined_text(&response.parts);
     match (task.is_generation(), &media[..]) {
         (true, [medium]) if text.is_empty() => Ok(Answer::Medium(medium)),

@@ -25,7 +25,10 @@ pub(crate) fn matches(path: &Path) -> bool {
 }
 
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
-    files(path).into_iter().map(|(task, file)| part(task, file, options)).collect()
+    files(path)
+        .into_iter()
+        .map(|(task, file)| part(task, file, options))
+        .collect()
 }
 
 fn file_name(task: Task) -> String {
@@ -34,7 +37,10 @@ fn file_name(task: Task) -> String {
 
 /// `path` itself when it has a task's file name, else the tasks' files in it.
 fn files(path: &Path) -> Vec<(Task, PathBuf)> {
-    let own = |task: Task| path.file_name().is_some_and(|name| *name == *file_name(task));
+    let own = |task: Task| {
+        path.file_name()
+            .is_some_and(|name| *name == *file_name(task))
+    };
     Task::ALL
         .into_iter()
         .filter_map(|task| {

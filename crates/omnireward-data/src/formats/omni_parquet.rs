@@ -13,7 +13,7 @@ use crate::{
     Error, OpenOptions, Part, Rows,
     formats::{
         omni::{RESPONSES, Reader, media_fields, not_empty},
-        parquet_rows::{self, broken, builder, raw_row},
+        parquet_rows::{self, builder, raw_row},
     },
     record::validated,
 };
@@ -26,7 +26,10 @@ pub(crate) fn matches(path: &Path) -> bool {
 }
 
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
-    Ok(files(path).into_iter().map(|found| part(found, options)).collect())
+    Ok(files(path)
+        .into_iter()
+        .map(|found| part(found, options))
+        .collect())
 }
 
 /// A parquet file of a task, in a dataset.
@@ -40,19 +43,27 @@ struct Found {
 fn files(path: &Path) -> Vec<Found> {
     if path.is_file() {
         let folder = path.parent().unwrap_or(Path::new(""));
-        return in_folder(folder).into_iter().filter(|found| found.file == path).collect();
+        return in_folder(folder)
+            .into_iter()
+            .filter(|found| found.file == path)
+            .collect();
     }
     let of_path = in_folder(path);
     if !of_path.is_empty() {
         return of_path;
     }
-    Task::ALL.into_iter().flat_map(|task| in_folder(&path.join(task.key()))).collect()
+    Task::ALL
+        .into_iter()
+        .flat_map(|task| in_folder(&path.join(task.key())))
+        .collect()
 }
 
 fn in_folder(folder: &Path) -> Vec<Found> {
     let real = folder.canonicalize().ok();
     let name = real.as_deref().and_then(Path::file_name);
-    let task = Task::ALL.into_iter().find(|task| name.is_some_and(|name| *name == *task.key()));
+    let task = Task::ALL
+        .into_iter()
+        .find(|task| name.is_some_and(|name| *name == *task.key()));
     let (Some(task), Ok(entries)) = (task, folder.read_dir()) else {
         return Vec::new();
     };
@@ -65,12 +76,22 @@ fn in_folder(folder: &Path) -> Vec<Found> {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => folder.join(".."),
     };
-    files.into_iter().map(|file| Found { task, file, root: root.clone() }).collect()
+    files
+        .into_iter()
+        .map(|file| Found {
+            task,
+            file,
+            root: root.clone(),
+        })
+        .collect()
 }
 
 fn is_test_split(file: &Path) -> bool {
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
-    file.extension().is_some_and(|extension| extension == "parquet")
+    let name = file
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    file.extension()
+        .is_some_and(|extension| extension == "parquet")
         && name.is_some_and(|name| name.starts_with("test"))
 }
 
@@ -88,16 +109,16 @@ fn read(file: &Path, task: Task, reader: Reader) -> Result<Rows, Error> {
     check_columns(file, task)?;
     let mut builder = builder(file)?.with_batch_size(BATCH_ROWS);
     if media_are_files(file, task, &reader)? {
-        let labels = all_but_bytes(&builder);
+        let labels = all_but_embedded(&builder, task);
         builder = builder.with_projection(labels);
     }
-    let batches = builder.build().map_err(|source| broken(file, source))?;
+    let batches = parquet_rows::batches(file, builder)?;
     let path = file.to_owned();
     let mut next_row = 0;
     let rows = batches.flat_map(move |batch| {
         let batch = match batch {
             Ok(batch) => batch,
-            Err(error) => return vec![Err(broken(&path, error.into()))],
+            Err(error) => return vec![Err(error)],
         };
         let first = next_row;
         next_row += batch.num_rows() as u64;
@@ -128,7 +149,11 @@ fn check_columns(file: &Path, task: Task) -> Result<(), Error> {
         Some(column) => Err(Error::MissingColumn {
             file: file.to_owned(),
             column: column.to_owned(),
-            found: fields.iter().map(|field| format!("`{}`", field.name())).collect::<Vec<_>>().join(", "),
+            found: fields
+                .iter()
+                .map(|field| format!("`{}`", field.name()))
+                .collect::<Vec<_>>()
+                .join(", "),
         }),
     }
 }
@@ -136,16 +161,19 @@ fn check_columns(file: &Path, task: Task) -> Result<(), Error> {
 /// Whether each medium of each row is a file of its own, so that none of the embedded bytes need
 /// to be read. Costs a look at the columns with the names.
 fn media_are_files(file: &Path, task: Task, reader: &Reader) -> Result<bool, Error> {
-    let names: Vec<String> = media_fields(task).map(|field| format!("{field}_path")).collect();
+    let names: Vec<String> = media_fields(task)
+        .map(|field| format!("{field}_path"))
+        .collect();
     let builder = builder(file)?;
-    if names.iter().any(|name| builder.schema().fields().find(name).is_none()) {
+    if names
+        .iter()
+        .any(|name| builder.schema().fields().find(name).is_none())
+    {
         return Ok(false);
     }
     let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().map(String::as_str));
-    let batches =
-        builder.with_projection(mask).build().map_err(|source| broken(file, source))?;
-    for batch in batches {
-        let batch = batch.map_err(|error| broken(file, error.into()))?;
+    for batch in parquet_rows::batches(file, builder.with_projection(mask))? {
+        let batch = batch?;
         for row in 0..batch.num_rows() {
             let mut record = raw_row(&batch, row, row as u64).record;
             let found = |name: &String| {
@@ -160,13 +188,17 @@ fn media_are_files(file: &Path, task: Task, reader: &Reader) -> Result<bool, Err
     Ok(true)
 }
 
-/// All columns, without the bytes of embedded media.
-fn all_but_bytes(builder: &ParquetRecordBatchReaderBuilder<File>) -> ProjectionMask {
+/// All columns, without those that hold the task's media themselves.
+fn all_but_embedded(builder: &ParquetRecordBatchReaderBuilder<File>, task: Task) -> ProjectionMask {
     let schema = builder.parquet_schema();
-    let kept = schema.columns().iter().enumerate().filter_map(|(leaf, column)| {
-        let parts = column.path().parts();
-        let embedded = parts.len() > 1 && parts.last().is_some_and(|name| name == "bytes");
-        (!embedded).then_some(leaf)
-    });
+    let kept = schema
+        .columns()
+        .iter()
+        .enumerate()
+        .filter_map(|(leaf, column)| {
+            let parts = column.path().parts();
+            let embedded = parts.len() > 1 && media_fields(task).any(|field| field == parts[0]);
+            (!embedded).then_some(leaf)
+        });
     ProjectionMask::leaves(schema, kept)
 }

@@ -59,10 +59,14 @@ pub fn omni_parquet<P: Borrow<PreferencePair>>(
         let outgoing = Outgoing::new(pair.borrow(), Format::OmniParquet)?;
         let cells = cells(&outgoing, &media)?;
         if !tables.contains_key(&outgoing.task) {
-            let file = root.join(outgoing.task.key()).join("test-00000-of-00001.parquet");
+            let file = root
+                .join(outgoing.task.key())
+                .join("test-00000-of-00001.parquet");
             tables.insert(outgoing.task, Table::create(file, &cells)?);
         }
-        let table = tables.get_mut(&outgoing.task).expect("it was put there if it was not");
+        let table = tables
+            .get_mut(&outgoing.task)
+            .expect("it was put there if it was not");
         table.push(cells, outgoing.id)?;
         written += 1;
     }
@@ -145,7 +149,14 @@ fn put_medium(
         Modality::Mesh => Modality::Image,
         other => other,
     };
-    cells.push((field.to_owned(), Cell::Medium { modality, bytes, path: path.clone() }));
+    cells.push((
+        field.to_owned(),
+        Cell::Medium {
+            modality,
+            bytes,
+            path: path.clone(),
+        },
+    ));
     paths.push((format!("{field}_path"), Cell::Text(path)));
     Ok(())
 }
@@ -199,7 +210,9 @@ impl Column {
             (Self::Number(values), Cell::Integer(value)) => values.push(value as f64),
             (Self::Flag(values), Cell::Flag(value)) => values.push(value),
             (
-                Self::Medium { bytes: all, paths, .. },
+                Self::Medium {
+                    bytes: all, paths, ..
+                },
                 Cell::Medium { bytes, path, .. },
             ) => {
                 all.push(bytes);
@@ -227,7 +240,10 @@ impl Column {
             Self::Integer(_) => json!({"dtype": "int64", "_type": "Value"}),
             Self::Number(_) => json!({"dtype": "float64", "_type": "Value"}),
             Self::Flag(_) => json!({"dtype": "bool", "_type": "Value"}),
-            Self::Medium { modality: Modality::Audio, .. } => json!({"_type": "Audio"}),
+            Self::Medium {
+                modality: Modality::Audio,
+                ..
+            } => json!({"_type": "Audio"}),
             Self::Medium { .. } => json!({"_type": "Image"}),
         }
     }
@@ -274,8 +290,10 @@ impl Table {
     fn create(file: PathBuf, first: &[(String, Cell)]) -> Result<Self, Error> {
         let folder = file.parent().unwrap_or(Path::new(""));
         std::fs::create_dir_all(folder).map_err(Error::writing(folder))?;
-        let columns: Vec<(String, Column)> =
-            first.iter().map(|(name, cell)| (name.clone(), Column::like(cell))).collect();
+        let columns: Vec<(String, Column)> = first
+            .iter()
+            .map(|(name, cell)| (name.clone(), Column::like(cell)))
+            .collect();
         let fields: Vec<Field> = columns
             .iter()
             .map(|(name, column)| Field::new(name, column.data_type(), true))
@@ -283,7 +301,10 @@ impl Table {
         let schema = Arc::new(Schema::new(fields));
         let opened = File::create(&file).map_err(Error::writing(&file))?;
         let writer = ArrowWriter::try_new(opened, schema.clone(), Some(properties(&columns)))
-            .map_err(|source| Error::Parquet { file: file.clone(), source })?;
+            .map_err(|source| Error::Parquet {
+                file: file.clone(),
+                source,
+            })?;
         Ok(Self {
             file,
             schema,
@@ -305,7 +326,10 @@ impl Table {
             return Err(unwritable(reason));
         }
         for (name, cell) in cells {
-            if let Cell::Medium { bytes: Some(bytes), .. } = &cell {
+            if let Cell::Medium {
+                bytes: Some(bytes), ..
+            } = &cell
+            {
                 self.waiting_bytes += bytes.len();
             }
             let column = self.columns.iter_mut().find(|(known, _)| *known == name);
@@ -325,32 +349,47 @@ impl Table {
         if self.waiting_rows == 0 {
             return Ok(());
         }
-        let arrays = self.columns.iter_mut().map(|(_, column)| column.drain()).collect();
+        let arrays = self
+            .columns
+            .iter_mut()
+            .map(|(_, column)| column.drain())
+            .collect();
         self.waiting_rows = 0;
         self.waiting_bytes = 0;
         RecordBatch::try_new(self.schema.clone(), arrays)
             .map_err(|error: ArrowError| error.into())
             .and_then(|batch| self.writer.write(&batch))
             .and_then(|()| self.writer.flush())
-            .map_err(|source| Error::Parquet { file: self.file.clone(), source })
+            .map_err(|source| Error::Parquet {
+                file: self.file.clone(),
+                source,
+            })
     }
 
     fn finish(mut self) -> Result<(), Error> {
         self.flush()?;
         let Self { file, writer, .. } = self;
-        writer.close().map(|_| ()).map_err(|source| Error::Parquet { file, source })
+        writer
+            .close()
+            .map(|_| ())
+            .map_err(|source| Error::Parquet { file, source })
     }
 }
 
 /// Media are compressed already; labels are small but repetitive.
 fn properties(columns: &[(String, Column)]) -> WriterProperties {
-    let features: serde_json::Map<String, Value> =
-        columns.iter().map(|(name, column)| (name.clone(), column.feature())).collect();
+    let features: serde_json::Map<String, Value> = columns
+        .iter()
+        .map(|(name, column)| (name.clone(), column.feature()))
+        .collect();
     let huggingface = json!({"info": {"features": features}}).to_string();
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_write_batch_size(1)
-        .set_key_value_metadata(Some(vec![KeyValue::new("huggingface".to_owned(), huggingface)]));
+        .set_key_value_metadata(Some(vec![KeyValue::new(
+            "huggingface".to_owned(),
+            huggingface,
+        )]));
     for (name, column) in columns {
         if matches!(column, Column::Medium { .. }) {
             let bytes = ColumnPath::new(vec![name.clone(), "bytes".to_owned()]);

@@ -40,7 +40,10 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Erro
 }
 
 fn files(path: &Path) -> Vec<PathBuf> {
-    jsonl_files(path).into_iter().filter(|file| looks_like_pairs(file)).collect()
+    jsonl_files(path)
+        .into_iter()
+        .filter(|file| looks_like_pairs(file))
+        .collect()
 }
 
 fn looks_like_pairs(file: &Path) -> bool {
@@ -71,14 +74,18 @@ struct Reader {
 
 impl Reader {
     fn pair(&self, mut record: Record, line: u64) -> Result<PreferencePair, Fault> {
-        let id = record.optional_id("id")?.unwrap_or_else(|| line.to_string());
+        let id = record
+            .optional_id("id")?
+            .unwrap_or_else(|| line.to_string());
         let prompt = self.parts(record.value("prompt")?, "prompt")?;
         let responses = self.responses(&mut record)?;
         let task = match record.optional_text("task")? {
             Some(name) => name.parse().map_err(|_| {
                 unknown_value(&name, Task::ALL.map(Task::code).join(", ")).in_field("task")
             })?,
-            None => task_of(&prompt, &responses).ok_or_else(|| RowError::Missing.in_field("task"))?,
+            None => {
+                task_of(&prompt, &responses).ok_or_else(|| RowError::Missing.in_field("task"))?
+            }
         };
         let label = match record.optional_text("label")? {
             Some(name) => Some(name.parse().map_err(|_| {
@@ -147,7 +154,9 @@ impl Reader {
         let part = self.typed_part(&mut record).map_err(inside)?;
         match record.into_extra().keys().next() {
             // There is no place to keep it, and losing it silently would be worse.
-            Some(unknown) => Err(unknown_value(unknown, "`type` with `text` or `path`").in_field(field)),
+            Some(unknown) => {
+                Err(unknown_value(unknown, "`type` with `text` or `path`").in_field(field))
+            }
             None => Ok(part),
         }
     }
@@ -204,7 +213,10 @@ fn model_names(value: Value, responses: usize) -> Result<Vec<Option<String>>, Fa
 /// The only task whose prompt and responses hold such media.
 fn task_of(prompt: &[ContentPart], responses: &[Response]) -> Option<Task> {
     let modality = |parts: &[ContentPart]| {
-        parts.iter().find_map(ContentPart::as_media).map(|media| media.modality)
+        parts
+            .iter()
+            .find_map(ContentPart::as_media)
+            .map(|media| media.modality)
     };
     let asked = modality(prompt);
     let answered = modality(&responses.first()?.parts).unwrap_or(Modality::Text);
@@ -253,8 +265,16 @@ fn record(pair: &PreferencePair, media: &MediaFolder) -> Result<Map<String, Valu
     put("prompt", content(&pair.prompt, media)?);
     put("criterion", json!(pair.criterion));
     put("responses", Value::Array(responses));
-    if pair.responses.iter().any(|response| response.model.is_some()) {
-        let models: Vec<_> = pair.responses.iter().map(|response| &response.model).collect();
+    if pair
+        .responses
+        .iter()
+        .any(|response| response.model.is_some())
+    {
+        let models: Vec<_> = pair
+            .responses
+            .iter()
+            .map(|response| &response.model)
+            .collect();
         put("models", json!(models));
     }
     put("label", json!(pair.label));

@@ -23,14 +23,24 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON with `instruction`, `response1`, `response2` and `annotator1` to `annotator3`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2T), Pairs::Each(1), read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2T),
+            Pairs::Each(1),
+            read,
+        )
     },
 };
 
 const ANNOTATORS: [&str; 3] = ["annotator1", "annotator2", "annotator3"];
 
-const VOTES: [(&str, Preference); 3] =
-    [("1", Preference::First), ("2", Preference::Second), ("0", Preference::Tie)];
+const VOTES: [(&str, Preference); 3] = [
+    ("1", Preference::First),
+    ("2", Preference::Second),
+    ("0", Preference::Tie),
+];
 
 fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["instruction", "response1", "response2"]) && sketch.has(&ANNOTATORS)
@@ -38,19 +48,24 @@ fn recognises(sketch: &Sketch) -> bool {
 
 fn read(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| Ok(vec![pair(&source, row)?]))
+    entries::rows(&source.file.clone(), move |row| {
+        Ok(vec![pair(&source, row)?])
+    })
 }
 
-fn pair(
-    source: &Source,
-    RawRow { mut record, .. }: RawRow,
-) -> Result<PreferencePair, Fault> {
+fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
     let id = source::id_of(&mut record, "idx")?;
     let input = record.optional_text("input")?.unwrap_or_default();
     let instruction = record.text("instruction")?;
-    let prompt = if input.is_empty() { instruction } else { format!("{instruction}\n\n{input}") };
-    let mut responses =
-        [Response::text(record.text("response1")?), Response::text(record.text("response2")?)];
+    let prompt = if input.is_empty() {
+        instruction
+    } else {
+        format!("{instruction}\n\n{input}")
+    };
+    let mut responses = [
+        Response::text(record.text("response1")?),
+        Response::text(record.text("response2")?),
+    ];
     let mut votes = Vec::with_capacity(ANNOTATORS.len());
     let mut kept = Vec::with_capacity(ANNOTATORS.len());
     for annotator in ANNOTATORS {
@@ -68,7 +83,8 @@ fn pair(
     pair.source = record.optional_text("motivation_app")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.extra = record.into_extra();
-    pair.extra.extend(kept.into_iter().map(|(name, vote)| (name.to_owned(), vote)));
+    pair.extra
+        .extend(kept.into_iter().map(|(name, vote)| (name.to_owned(), vote)));
     Ok(pair)
 }
 

@@ -46,11 +46,7 @@ pub(crate) type Embedded = BTreeMap<String, Vec<Blob>>;
 
 /// The rows of a file.
 pub(crate) fn entries(file: &Path) -> Result<RawRows, Error> {
-    let path = file.to_owned();
-    let batches = builder(file)?
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(|source| broken(file, source))?;
+    let batches = batches(file, builder(file)?.with_batch_size(BATCH_ROWS))?;
     let mut index = 0;
     let rows = batches.flat_map(move |batch| match batch {
         Ok(batch) => {
@@ -60,9 +56,25 @@ pub(crate) fn entries(file: &Path) -> Result<RawRows, Error> {
                 .map(|row| Ok(raw_row(&batch, row, first + row as u64)))
                 .collect()
         }
-        Err(error) => vec![Err(broken(&path, error.into()))],
+        Err(error) => vec![Err(error)],
     });
     Ok(Box::new(rows))
+}
+
+/// The batches of a file, up to the first that cannot be read: the reader would report that one
+/// again and again.
+pub(crate) fn batches(
+    file: &Path,
+    builder: ParquetRecordBatchReaderBuilder<File>,
+) -> Result<impl Iterator<Item = Result<RecordBatch, Error>> + Send + use<>, Error> {
+    let path = file.to_owned();
+    let mut batches = builder.build().map_err(|source| broken(file, source))?;
+    let mut failed = false;
+    Ok(std::iter::from_fn(move || {
+        let batch = if failed { None } else { batches.next() }?;
+        failed = batch.is_err();
+        Some(batch.map_err(|error| broken(&path, error.into())))
+    }))
 }
 
 /// The number of rows, from the footer.
@@ -87,7 +99,7 @@ pub(crate) fn builder(file: &Path) -> Result<ParquetRecordBatchReaderBuilder<Fil
     ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|source| broken(file, source))
 }
 
-pub(crate) fn broken(file: &Path, source: parquet::errors::ParquetError) -> Error {
+fn broken(file: &Path, source: parquet::errors::ParquetError) -> Error {
     Error::Parquet {
         file: PathBuf::from(file),
         source,
@@ -163,7 +175,10 @@ fn value(array: &ArrayRef, row: usize, blobs: &mut Vec<Blob>) -> Option<Value> {
         DataType::LargeUtf8 => Value::from(array.as_string::<i64>().value(row)),
         DataType::Utf8View => Value::from(array.as_string_view().value(row)),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
-            blobs.push(Blob { bytes: bytes(array, row), path: None });
+            blobs.push(Blob {
+                bytes: bytes(array, row),
+                path: None,
+            });
             Value::Null
         }
         DataType::Dictionary(..) => {
@@ -189,7 +204,9 @@ fn value(array: &ArrayRef, row: usize, blobs: &mut Vec<Blob>) -> Option<Value> {
 }
 
 fn list(items: &ArrayRef, blobs: &mut Vec<Blob>) -> Value {
-    (0..items.len()).filter_map(|row| value(items, row, blobs)).collect()
+    (0..items.len())
+        .filter_map(|row| value(items, row, blobs))
+        .collect()
 }
 
 fn medium(columns: &StructArray, row: usize, blobs: &mut Vec<Blob>) -> Value {
@@ -197,8 +214,13 @@ fn medium(columns: &StructArray, row: usize, blobs: &mut Vec<Blob>) -> Value {
         .column_by_name("path")
         .and_then(|paths| value(paths, row, &mut Vec::new()))
         .and_then(|path| path.as_str().map(str::to_owned));
-    let bytes = columns.column_by_name("bytes").and_then(|column| bytes(column, row));
-    blobs.push(Blob { bytes, path: path.clone() });
+    let bytes = columns
+        .column_by_name("bytes")
+        .and_then(|column| bytes(column, row));
+    blobs.push(Blob {
+        bytes,
+        path: path.clone(),
+    });
     path.map_or(Value::Null, Value::from)
 }
 

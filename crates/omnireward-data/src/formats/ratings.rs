@@ -16,7 +16,10 @@ pub(crate) enum TieRule {
     /// Only when the means are equal.
     EqualMeans,
     /// When the means differ by less than this, on the scale of the ratings.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for callers that set their own gap"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for callers that set their own gap")
+    )]
     GapBelow(f64),
     /// When the means differ by less than this share of the raters' pooled standard deviation,
     /// `|m1 − m2| < share · sqrt((s1² + s2²) / 2)`: the effect size (Cohen's d) is below `share`.
@@ -134,7 +137,10 @@ fn pair(item: &Item, first: &Rated, second: &Rated, rule: TieRule) -> Preference
     pair.source = Some(item.source.clone());
     pair.group = Some(item.group.clone());
     pair.extra.clone_from(&item.extra);
-    pair.extra.insert("ratings".to_owned(), json!([first.rating.mean, second.rating.mean]));
+    pair.extra.insert(
+        "ratings".to_owned(),
+        json!([first.rating.mean, second.rating.mean]),
+    );
     if let (Some(one), Some(two)) = (first.rating.spread, second.rating.spread) {
         pair.extra.insert("spreads".to_owned(), json!([one, two]));
     }
@@ -148,33 +154,66 @@ mod tests {
     use super::*;
 
     fn rating(mean: f64, spread: f64) -> Rating {
-        Rating { mean, spread: Some(spread) }
+        Rating {
+            mean,
+            spread: Some(spread),
+        }
     }
 
     #[test]
     fn the_higher_mean_wins_and_equal_means_tie() {
         let rule = TieRule::EqualMeans;
-        assert_eq!(rule.prefer(&Rating::of(3.0), &Rating::of(2.9)), Preference::First);
-        assert_eq!(rule.prefer(&Rating::of(2.0), &Rating::of(2.9)), Preference::Second);
-        assert_eq!(rule.prefer(&Rating::of(2.0), &Rating::of(2.0)), Preference::Tie);
+        assert_eq!(
+            rule.prefer(&Rating::of(3.0), &Rating::of(2.9)),
+            Preference::First
+        );
+        assert_eq!(
+            rule.prefer(&Rating::of(2.0), &Rating::of(2.9)),
+            Preference::Second
+        );
+        assert_eq!(
+            rule.prefer(&Rating::of(2.0), &Rating::of(2.0)),
+            Preference::Tie
+        );
     }
 
     #[test]
     fn a_minimum_gap_and_the_spread_widen_the_tie() {
         let gap = TieRule::GapBelow(0.5);
-        assert_eq!(gap.prefer(&Rating::of(3.0), &Rating::of(2.6)), Preference::Tie);
-        assert_eq!(gap.prefer(&Rating::of(3.0), &Rating::of(2.5)), Preference::First);
+        assert_eq!(
+            gap.prefer(&Rating::of(3.0), &Rating::of(2.6)),
+            Preference::Tie
+        );
+        assert_eq!(
+            gap.prefer(&Rating::of(3.0), &Rating::of(2.5)),
+            Preference::First
+        );
         let effect = TieRule::EffectBelow(0.5);
-        assert_eq!(effect.prefer(&rating(3.0, 1.0), &rating(2.6, 1.0)), Preference::Tie);
-        assert_eq!(effect.prefer(&rating(3.0, 0.2), &rating(2.6, 0.2)), Preference::First);
-        assert_eq!(effect.prefer(&rating(3.0, 0.0), &rating(3.0, 0.0)), Preference::Tie);
+        assert_eq!(
+            effect.prefer(&rating(3.0, 1.0), &rating(2.6, 1.0)),
+            Preference::Tie
+        );
+        assert_eq!(
+            effect.prefer(&rating(3.0, 0.2), &rating(2.6, 0.2)),
+            Preference::First
+        );
+        assert_eq!(
+            effect.prefer(&rating(3.0, 0.0), &rating(3.0, 0.0)),
+            Preference::Tie
+        );
     }
 
     #[test]
     fn ranks_prefer_the_lower() {
         let rule = TieRule::EqualMeans;
-        assert_eq!(rule.prefer(&Rating::from_rank(1), &Rating::from_rank(2)), Preference::First);
-        assert_eq!(rule.prefer(&Rating::from_rank(4), &Rating::from_rank(4)), Preference::Tie);
+        assert_eq!(
+            rule.prefer(&Rating::from_rank(1), &Rating::from_rank(2)),
+            Preference::First
+        );
+        assert_eq!(
+            rule.prefer(&Rating::from_rank(4), &Rating::from_rank(4)),
+            Preference::Tie
+        );
     }
 
     #[test]

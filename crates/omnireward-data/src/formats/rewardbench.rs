@@ -42,7 +42,8 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
         .filter(|file| Sketch::of(file).as_ref().is_some_and(recognises))
         .collect();
     let is_split = |file: &PathBuf, split: &str| {
-        file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(split))
+        file.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(split))
     };
     if files.iter().any(|file| is_split(file, "filtered")) {
         files.retain(|file| !is_split(file, "raw"));
@@ -52,22 +53,27 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
 
 fn read(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| Ok(vec![pair(&source, row)?]))
+    entries::rows(&source.file.clone(), move |row| {
+        Ok(vec![pair(&source, row)?])
+    })
 }
 
 fn pair(
     source: &Source,
-    RawRow { index, mut record, .. }: RawRow,
+    RawRow {
+        index, mut record, ..
+    }: RawRow,
 ) -> Result<PreferencePair, Fault> {
-    let id = record.optional_id("id")?.unwrap_or_else(|| index.to_string());
+    let id = record
+        .optional_id("id")?
+        .unwrap_or_else(|| index.to_string());
     let mut chosen = Response::text(record.text("chosen")?);
     chosen.model = record.optional_text("chosen_model")?;
     let mut rejected = Response::text(record.text("rejected")?);
     rejected.model = record.optional_text("rejected_model")?;
     let prompt = record.text("prompt")?;
-    let mut pair =
-        PreferencePair::new(source.id(id), Task::T2T, prompt, [chosen, rejected])
-            .with_label(Preference::First);
+    let mut pair = PreferencePair::new(source.id(id), Task::T2T, prompt, [chosen, rejected])
+        .with_label(Preference::First);
     pair.source = record.optional_text("subset")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.extra = record.into_extra();

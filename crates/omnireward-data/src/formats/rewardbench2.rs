@@ -29,7 +29,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "parquet or JSON with `chosen` and `rejected` as lists, `num_correct` and `subset`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2T), Pairs::Varying, read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2T),
+            Pairs::Varying,
+            read,
+        )
     },
 };
 
@@ -44,10 +51,7 @@ fn read(source: &Source) -> Result<Rows, Error> {
     entries::rows(&source.file.clone(), move |row| pairs(&source, row))
 }
 
-fn pairs(
-    source: &Source,
-    RawRow { mut record, .. }: RawRow,
-) -> Result<Vec<PreferencePair>, Fault> {
+fn pairs(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Vec<PreferencePair>, Fault> {
     let item = source::id_of(&mut record, "id")?;
     let subset = record.text("subset")?;
     let prompt = record.text("prompt")?;
@@ -62,15 +66,20 @@ fn pairs(
     let mut pairs = Vec::with_capacity(chosen.len() * rejected.len());
     for (chosen_index, better) in chosen.iter().enumerate() {
         for (rejected_index, worse) in rejected.iter().enumerate() {
-            let responses = [Response::text(better.as_str()), Response::text(worse.as_str())];
+            let responses = [
+                Response::text(better.as_str()),
+                Response::text(worse.as_str()),
+            ];
             let id = format!("{item}/{chosen_index}-{rejected_index}");
             let mut pair = PreferencePair::new(id, Task::T2T, prompt.as_str(), responses)
                 .with_label(Preference::First);
             pair.source = Some(subset.clone());
             pair.group = Some(group.clone());
             pair.extra.clone_from(&extra);
-            pair.extra.insert("chosen_index".to_owned(), json!(chosen_index));
-            pair.extra.insert("rejected_index".to_owned(), json!(rejected_index));
+            pair.extra
+                .insert("chosen_index".to_owned(), json!(chosen_index));
+            pair.extra
+                .insert("rejected_index".to_owned(), json!(rejected_index));
             pairs.push(pair);
         }
     }

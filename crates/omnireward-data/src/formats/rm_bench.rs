@@ -25,7 +25,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON with `prompt`, and `chosen` and `rejected` as lists of three answers",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2T), Pairs::Each(9), read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2T),
+            Pairs::Each(9),
+            read,
+        )
     },
 };
 
@@ -45,13 +52,19 @@ fn read(source: &Source) -> Result<Rows, Error> {
 
 fn pairs(
     source: &Source,
-    RawRow { index, mut record, .. }: RawRow,
+    RawRow {
+        index, mut record, ..
+    }: RawRow,
 ) -> Result<Vec<PreferencePair>, Fault> {
-    let item = source.id(record.optional_id("id")?.unwrap_or_else(|| index.to_string()));
+    let item = source.id(record
+        .optional_id("id")?
+        .unwrap_or_else(|| index.to_string()));
     let prompt = record.text("prompt")?;
     let chosen = three(source::texts(&mut record, "chosen")?, "chosen")?;
     let rejected = three(source::texts(&mut record, "rejected")?, "rejected")?;
-    let domain = record.optional_text("domain")?.unwrap_or_else(|| source.stem());
+    let domain = record
+        .optional_text("domain")?
+        .unwrap_or_else(|| source.stem());
     let subset = record.optional_text("subset")?;
     let mut extra = record.into_extra();
     extra.insert("row".to_owned(), json!(index));
@@ -59,15 +72,20 @@ fn pairs(
     let mut pairs = Vec::with_capacity(STYLES * STYLES);
     for (chosen_style, better) in chosen.iter().enumerate() {
         for (rejected_style, worse) in rejected.iter().enumerate() {
-            let responses = [Response::text(better.as_str()), Response::text(worse.as_str())];
+            let responses = [
+                Response::text(better.as_str()),
+                Response::text(worse.as_str()),
+            ];
             let id = format!("{item}/{chosen_style}-{rejected_style}");
             let mut pair = PreferencePair::new(id, Task::T2T, prompt.as_str(), responses)
                 .with_label(Preference::First);
             pair.source = Some(subset.clone().unwrap_or_else(|| domain.clone()));
             pair.group = Some(item.clone());
             pair.extra.clone_from(&extra);
-            pair.extra.insert("chosen_style".to_owned(), json!(chosen_style));
-            pair.extra.insert("rejected_style".to_owned(), json!(rejected_style));
+            pair.extra
+                .insert("chosen_style".to_owned(), json!(chosen_style));
+            pair.extra
+                .insert("rejected_style".to_owned(), json!(rejected_style));
             pairs.push(pair);
         }
     }
@@ -76,7 +94,10 @@ fn pairs(
 
 fn three(answers: Vec<String>, field: &str) -> Result<[String; STYLES], Fault> {
     answers.try_into().map_err(|answers: Vec<String>| {
-        let reason = format!("{} answers, one for each of three styles expected", answers.len());
+        let reason = format!(
+            "{} answers, one for each of three styles expected",
+            answers.len()
+        );
         RowError::Inconsistent(reason).in_field(field)
     })
 }

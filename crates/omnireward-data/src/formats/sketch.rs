@@ -59,25 +59,37 @@ impl Sketch {
     pub(crate) fn of(file: &Path) -> Option<Self> {
         if entries::is_parquet(file) {
             let fields = parquet_rows::kinds(file)?;
-            return Some(Self { fields, nested: None });
+            return Some(Self {
+                fields,
+                nested: None,
+            });
         }
         if entries::is_csv(file) {
             let fields = entries::csv_headings(file)?;
             let fields = fields.into_iter().map(|name| (name, Kind::Text)).collect();
-            return Some(Self { fields, nested: None });
+            return Some(Self {
+                fields,
+                nested: None,
+            });
         }
         Some(Self::of_record(&entries::first_record(file)?))
     }
 
     pub(crate) fn of_record(record: &Map<String, Value>) -> Self {
         let kinds = |fields: &Map<String, Value>| {
-            fields.iter().map(|(name, value)| (name.clone(), Kind::of(value))).collect()
+            fields
+                .iter()
+                .map(|(name, value)| (name.clone(), Kind::of(value)))
+                .collect()
         };
         let nested = match record.values().next() {
             Some(Value::Object(first)) => Some(kinds(first)),
             _ => None,
         };
-        Self { fields: kinds(record), nested }
+        Self {
+            fields: kinds(record),
+            nested,
+        }
     }
 
     /// Whether all these fields are there.
@@ -92,7 +104,9 @@ impl Sketch {
 
     /// Whether a field is there and holds one of these.
     pub(crate) fn holds(&self, name: &str, kinds: &[Kind]) -> bool {
-        self.fields.get(name).is_some_and(|kind| kinds.contains(kind))
+        self.fields
+            .get(name)
+            .is_some_and(|kind| kinds.contains(kind))
     }
 
     /// Whether the first field is an object that has all these fields: a table keyed by id.

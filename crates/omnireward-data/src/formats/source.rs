@@ -8,7 +8,8 @@ use std::{
 };
 
 use omnireward_core::{
-    MediaRef, MediaSource, Modality, Part as ContentPart, Preference, PreferencePair, Response, Task,
+    MediaRef, MediaSource, Modality, Part as ContentPart, Preference, PreferencePair, Response,
+    Task,
 };
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -48,7 +49,11 @@ pub(crate) struct Source {
 impl Source {
     /// The name of the file without its extension.
     pub(crate) fn stem(&self) -> String {
-        self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+        self.file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// The folder that names of media start from.
@@ -111,7 +116,9 @@ pub(crate) fn absent(name: impl Into<String>, modality: Modality) -> MediaRef {
 
 /// Whether any label file at a path looks right.
 pub(crate) fn any(path: &Path, recognises: fn(&Sketch) -> bool) -> bool {
-    label_files(path).iter().any(|file| looks_right(file, recognises))
+    label_files(path)
+        .iter()
+        .any(|file| looks_right(file, recognises))
 }
 
 fn looks_right(file: &Path, recognises: fn(&Sketch) -> bool) -> bool {
@@ -178,14 +185,20 @@ pub(crate) fn prompt_group(prompt: &[ContentPart]) -> String {
 
 /// An identifier that must be there: a string or a whole number.
 pub(crate) fn id_of(record: &mut Record, field: &str) -> Result<String, Fault> {
-    record.optional_id(field)?.ok_or_else(|| RowError::Missing.in_field(field))
+    record
+        .optional_id(field)?
+        .ok_or_else(|| RowError::Missing.in_field(field))
 }
 
 /// A number that may be written as a string, as all cells of comma-separated files are.
 pub(crate) fn decimal(record: &mut Record, field: &str) -> Result<f64, Fault> {
     let value = record.value(field)?;
     let number = match &value {
-        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        Value::String(text) => text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|number: &f64| number.is_finite()),
         other => other.as_f64(),
     };
     number.ok_or_else(|| wrong_type("a number", &value).in_field(field))

@@ -25,9 +25,18 @@ pub(super) const SPEAK_BENCH: Entry = Entry {
     open: |path, options| {
         let read = |source: &Source| {
             let source = source.clone();
-            entries::rows(&source.file.clone(), move |row| Ok(vec![answers(&source, row)?]))
+            entries::rows(&source.file.clone(), move |row| {
+                Ok(vec![answers(&source, row)?])
+            })
         };
-        source::parts(path, options, is_speak_bench, Some(Task::T2A), Pairs::Each(1), read)
+        source::parts(
+            path,
+            options,
+            is_speak_bench,
+            Some(Task::T2A),
+            Pairs::Each(1),
+            read,
+        )
     },
 };
 
@@ -38,9 +47,18 @@ pub(super) const SPEED: Entry = Entry {
     open: |path, options| {
         let read = |source: &Source| {
             let source = source.clone();
-            entries::rows(&source.file.clone(), move |row| Ok(vec![recordings(&source, row)?]))
+            entries::rows(&source.file.clone(), move |row| {
+                Ok(vec![recordings(&source, row)?])
+            })
         };
-        source::parts(path, options, is_speed, Some(Task::T2A), Pairs::Each(1), read)
+        source::parts(
+            path,
+            options,
+            is_speed,
+            Some(Task::T2A),
+            Pairs::Each(1),
+            read,
+        )
     },
 };
 
@@ -52,7 +70,13 @@ fn is_speak_bench(sketch: &Sketch) -> bool {
 }
 
 fn is_speed(sketch: &Sketch) -> bool {
-    sketch.has(&["criterion", "audio_a", "audio_b", "transcript_a", "preferred"])
+    sketch.has(&[
+        "criterion",
+        "audio_a",
+        "audio_b",
+        "transcript_a",
+        "preferred",
+    ])
 }
 
 fn answers(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {

@@ -21,7 +21,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON lines with `id`, `prompt` and `models`, an object of ratings by model",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T23D), Pairs::Varying, read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T23D),
+            Pairs::Varying,
+            read,
+        )
     },
 };
 
@@ -36,10 +43,7 @@ fn read(source: &Source) -> Result<Rows, Error> {
     entries::rows(&source.file.clone(), move |row| pairs(&source, row))
 }
 
-fn pairs(
-    source: &Source,
-    RawRow { mut record, .. }: RawRow,
-) -> Result<Vec<PreferencePair>, Fault> {
+fn pairs(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Vec<PreferencePair>, Fault> {
     let own = source::id_of(&mut record, "id")?;
     let prompt = vec![ContentPart::Text(record.text("prompt")?)];
     let mut rated = Vec::new();
@@ -64,7 +68,9 @@ fn pairs(
 }
 
 fn rating(ratings: &Value) -> Result<Rating, RowError> {
-    let items = ratings.as_array().ok_or_else(|| wrong_type("a list", ratings))?;
+    let items = ratings
+        .as_array()
+        .ok_or_else(|| wrong_type("a list", ratings))?;
     Rating::mean_of(&source::numbers_in(items)?)
         .ok_or_else(|| RowError::Inconsistent("no ratings".to_owned()))
 }

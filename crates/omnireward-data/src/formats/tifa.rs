@@ -23,7 +23,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "a JSON object of objects with `text_id`, `text`, `image_path` and `human_avg`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2I), Pairs::Varying, read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2I),
+            Pairs::Varying,
+            read,
+        )
     },
 };
 
@@ -63,7 +70,10 @@ fn picture(source: &Source, key: &str, value: Value) -> Result<Picture, Fault> {
     let image = source
         .media_or_absent(&name, Modality::Image)
         .map_err(|error| error.in_field("image_path"))?;
-    let model = key.strip_prefix(&format!("{text_id}_")).unwrap_or(key).to_owned();
+    let model = key
+        .strip_prefix(&format!("{text_id}_"))
+        .unwrap_or(key)
+        .to_owned();
     Ok(Picture {
         text: record.text("text")?,
         rated: Rated {
@@ -83,7 +93,12 @@ fn pairs(source: &Source, pictures: &[Picture]) -> Vec<PreferencePair> {
             task: Task::T2I,
             prompt: vec![ContentPart::Text(group[0].text.clone())],
             criterion: CRITERION.to_owned(),
-            source: group[0].text_id.split('_').next().unwrap_or("tifa").to_owned(),
+            source: group[0]
+                .text_id
+                .split('_')
+                .next()
+                .unwrap_or("tifa")
+                .to_owned(),
             group: group[0].text_id.clone(),
             extra: Map::new(),
         };

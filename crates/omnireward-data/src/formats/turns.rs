@@ -7,10 +7,7 @@
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    RowError,
-    record::wrong_type,
-};
+use crate::{RowError, record::wrong_type};
 
 /// The field of `extra` that keeps the turns of a longer conversation.
 pub(crate) const TURNS: &str = "turns";
@@ -67,7 +64,12 @@ pub(crate) struct Turn {
 /// Makes a conversation the prompt of a pair.
 pub(crate) fn set_prompt(pair: &mut PreferencePair, turns: Vec<Turn>) {
     match &turns[..] {
-        [Turn { speaker: Speaker::User, parts }] => pair.prompt.clone_from(parts),
+        [
+            Turn {
+                speaker: Speaker::User,
+                parts,
+            },
+        ] => pair.prompt.clone_from(parts),
         _ => {
             pair.extra.insert(TURNS.to_owned(), messages(&turns));
             pair.prompt = written_out(&turns);
@@ -99,12 +101,15 @@ pub(crate) fn written_out(turns: &[Turn]) -> Vec<ContentPart> {
 
 /// The conversation that a pair's prompt was made of, media in their places.
 pub(crate) fn turns_of(pair: &PreferencePair) -> Vec<Turn> {
-    pair.extra.get(TURNS).and_then(|kept| restored(kept, &pair.prompt)).unwrap_or_else(|| {
-        vec![Turn {
-            speaker: Speaker::User,
-            parts: pair.prompt.clone(),
-        }]
-    })
+    pair.extra
+        .get(TURNS)
+        .and_then(|kept| restored(kept, &pair.prompt))
+        .unwrap_or_else(|| {
+            vec![Turn {
+                speaker: Speaker::User,
+                parts: pair.prompt.clone(),
+            }]
+        })
 }
 
 fn restored(kept: &Value, prompt: &[ContentPart]) -> Option<Vec<Turn>> {
@@ -179,13 +184,18 @@ mod tests {
     fn picture(name: &str) -> ContentPart {
         ContentPart::Media(MediaRef {
             modality: Modality::Image,
-            source: MediaSource::Absent { name: name.to_owned() },
+            source: MediaSource::Absent {
+                name: name.to_owned(),
+            },
         })
     }
 
     #[test]
     fn a_longer_conversation_can_be_put_back() {
-        let turn = |speaker, parts: &[ContentPart]| Turn { speaker, parts: parts.to_vec() };
+        let turn = |speaker, parts: &[ContentPart]| Turn {
+            speaker,
+            parts: parts.to_vec(),
+        };
         let turns = vec![
             turn(Speaker::System, &["Be brief.".into()]),
             turn(Speaker::User, &[picture("a"), "What is it?".into()]),
@@ -206,9 +216,16 @@ mod tests {
 
     #[test]
     fn one_user_turn_is_the_prompt() {
-        let mut pair =
-            PreferencePair::new("x", Task::T2T, "", [Response::text("a"), Response::text("b")]);
-        let turns = vec![Turn { speaker: Speaker::User, parts: vec!["Hello".into()] }];
+        let mut pair = PreferencePair::new(
+            "x",
+            Task::T2T,
+            "",
+            [Response::text("a"), Response::text("b")],
+        );
+        let turns = vec![Turn {
+            speaker: Speaker::User,
+            parts: vec!["Hello".into()],
+        }];
         set_prompt(&mut pair, turns.clone());
         assert_eq!(pair.prompt, ["Hello".into()]);
         assert!(pair.extra.is_empty());

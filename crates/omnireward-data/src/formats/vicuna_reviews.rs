@@ -21,7 +21,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON lines with `question_id`, `question`, `answer_1`, `answer_2` and `scores`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2T), Pairs::Each(1), read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2T),
+            Pairs::Each(1),
+            read,
+        )
     },
 };
 

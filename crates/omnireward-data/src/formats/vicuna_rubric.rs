@@ -47,7 +47,10 @@ fn recognises(sketch: &Sketch) -> bool {
 }
 
 fn points_of(file: &Path) -> Option<PathBuf> {
-    let name = file.file_name()?.to_str()?.strip_suffix(".pair_labels.jsonl")?;
+    let name = file
+        .file_name()?
+        .to_str()?
+        .strip_suffix(".pair_labels.jsonl")?;
     let points = file.with_file_name(format!("{name}.points.jsonl"));
     points.is_file().then_some(points)
 }
@@ -59,10 +62,16 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
         .into_iter()
         .map(|(file, points)| {
             let rows = entries::quick_count(&file)?;
-            let source = Source { file: file.clone(), several, options: options.clone() };
+            let source = Source {
+                file: file.clone(),
+                several,
+                options: options.clone(),
+            };
             let side = points.clone();
-            Ok(Part::new(Some(Task::T2T), file, rows, move || read(&source, &points))
-                .with_side_files([side]))
+            Ok(
+                Part::new(Some(Task::T2T), file, rows, move || read(&source, &points))
+                    .with_side_files([side]),
+            )
         })
         .collect()
 }
@@ -83,7 +92,9 @@ fn read(source: &Source, points: &Path) -> Result<Rows, Error> {
         answers.insert(key, answer);
     }
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| Ok(vec![pair(&source, &answers, row)?]))
+    entries::rows(&source.file.clone(), move |row| {
+        Ok(vec![pair(&source, &answers, row)?])
+    })
 }
 
 fn answer(mut record: Record) -> Result<((String, String), Answer), Fault> {
@@ -94,7 +105,14 @@ fn answer(mut record: Record) -> Result<((String, String), Answer), Fault> {
         .into_iter()
         .filter_map(|field| Some((field.to_owned(), record.take(field)?)))
         .collect();
-    Ok((key, Answer { instruction, response, kept }))
+    Ok((
+        key,
+        Answer {
+            instruction,
+            response,
+            kept,
+        },
+    ))
 }
 
 fn pair(
@@ -105,10 +123,12 @@ fn pair(
     let question = record.text("id")?;
     let mut answer_of = |field: &str| {
         let model = record.text(field)?;
-        answers.get(&(question.clone(), model.clone())).ok_or_else(|| {
-            let reason = format!("no answer by `{model}` to `{question}` among the points");
-            RowError::Inconsistent(reason).in_field(field)
-        })
+        answers
+            .get(&(question.clone(), model.clone()))
+            .ok_or_else(|| {
+                let reason = format!("no answer by `{model}` to `{question}` among the points");
+                RowError::Inconsistent(reason).in_field(field)
+            })
     };
     let (first, second) = (answer_of("model_1")?, answer_of("model_2")?);
     let names = [&first.response, &second.response]

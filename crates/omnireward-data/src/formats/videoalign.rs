@@ -21,17 +21,36 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "a table with `path_A`, `path_B`, `prompt`, `VQ`, `MQ` and `TA`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::T2V), Pairs::Each(3), read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::T2V),
+            Pairs::Each(3),
+            read,
+        )
     },
 };
 
-const LABELS: [(&str, Preference); 3] =
-    [("A", Preference::First), ("B", Preference::Second), ("same", Preference::Tie)];
+const LABELS: [(&str, Preference); 3] = [
+    ("A", Preference::First),
+    ("B", Preference::Second),
+    ("same", Preference::Tie),
+];
 
 const CRITERIA: [(&str, &str); 3] = [
-    ("VQ", "Visual quality: frames that are clear, detailed and free of defects."),
-    ("MQ", "Motion quality: movement that is smooth, stable and natural."),
-    ("TA", "Text alignment: how well the video shows what the prompt asks for."),
+    (
+        "VQ",
+        "Visual quality: frames that are clear, detailed and free of defects.",
+    ),
+    (
+        "MQ",
+        "Motion quality: movement that is smooth, stable and natural.",
+    ),
+    (
+        "TA",
+        "Text alignment: how well the video shows what the prompt asks for.",
+    ),
 ];
 
 fn recognises(sketch: &Sketch) -> bool {
@@ -45,14 +64,22 @@ fn read(source: &Source) -> Result<Rows, Error> {
 
 fn pairs(
     source: &Source,
-    RawRow { index, mut record, .. }: RawRow,
+    RawRow {
+        index, mut record, ..
+    }: RawRow,
 ) -> Result<Vec<PreferencePair>, Fault> {
-    let responses =
-        [video(source, &mut record, "path_A")?, video(source, &mut record, "path_B")?];
+    let responses = [
+        video(source, &mut record, "path_A")?,
+        video(source, &mut record, "path_B")?,
+    ];
     let prompt = record.text("prompt")?;
     let mut preferences = Vec::with_capacity(CRITERIA.len());
     for (field, wording) in CRITERIA {
-        preferences.push((field, wording, labels::spelled(&mut record, field, &LABELS)?));
+        preferences.push((
+            field,
+            wording,
+            labels::spelled(&mut record, field, &LABELS)?,
+        ));
     }
     let extra = record.into_extra();
     let group = source.id(index);
@@ -60,14 +87,14 @@ fn pairs(
         .into_iter()
         .map(|(field, wording, label)| {
             let id = format!("{group}/{field}");
-            let mut pair =
-                PreferencePair::new(id, Task::T2V, prompt.as_str(), responses.clone())
-                    .with_criterion(wording)
-                    .with_label(label);
+            let mut pair = PreferencePair::new(id, Task::T2V, prompt.as_str(), responses.clone())
+                .with_criterion(wording)
+                .with_label(label);
             pair.source = Some("video-align".to_owned());
             pair.group = Some(group.clone());
             pair.extra.clone_from(&extra);
-            pair.extra.insert("dimension".to_owned(), Value::from(field));
+            pair.extra
+                .insert("dimension".to_owned(), Value::from(field));
             pair
         })
         .collect())

@@ -29,7 +29,14 @@ pub(super) const FIRST: Entry = Entry {
                  `human_physical_commonsense`",
     matches: |path| source::any(path, is_first),
     open: |path, options| {
-        source::parts(path, options, is_first, Some(Task::T2V), Pairs::Varying, read_first)
+        source::parts(
+            path,
+            options,
+            is_first,
+            Some(Task::T2V),
+            Pairs::Varying,
+            read_first,
+        )
     },
 };
 
@@ -38,7 +45,14 @@ pub(super) const SECOND: Entry = Entry {
     looked_for: "a table with `video`, `physical_rule` and the automatic rater's score",
     matches: |path| source::any(path, is_second),
     open: |path, options| {
-        source::parts(path, options, is_second, Some(Task::T2V), Pairs::Varying, read_second)
+        source::parts(
+            path,
+            options,
+            is_second,
+            Some(Task::T2V),
+            Pairs::Varying,
+            read_second,
+        )
     },
 };
 
@@ -131,7 +145,10 @@ fn video(source: &Source, name: &str, mean: f64) -> Result<Rated, Fault> {
         .media_or_absent(name, Modality::Video)
         .map_err(|error| error.in_field("video"))?;
     Ok(Rated {
-        key: name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned(),
+        key: name
+            .rsplit_once('.')
+            .map_or(name, |(stem, _)| stem)
+            .to_owned(),
         response: Response::media(video),
         rating: Rating::of(mean),
     })
@@ -161,7 +178,9 @@ fn pairs(source: &Source, labelled: &[Labelled]) -> Vec<PreferencePair> {
 fn some(source: &Source, rows: Rows) -> Result<Rows, Error> {
     let mut rows = rows.peekable();
     if rows.peek().is_none() {
-        return Err(Error::Empty { path: source.file.clone() });
+        return Err(Error::Empty {
+            path: source.file.clone(),
+        });
     }
     Ok(Box::new(rows))
 }

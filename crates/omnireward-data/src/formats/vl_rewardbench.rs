@@ -26,7 +26,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "parquet or JSON with `query`, `image`, `response` and `human_ranking`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(path, options, recognises, Some(Task::TI2T), Pairs::Each(1), read)
+        source::parts(
+            path,
+            options,
+            recognises,
+            Some(Task::TI2T),
+            Pairs::Each(1),
+            read,
+        )
     },
 };
 
@@ -36,12 +43,16 @@ fn recognises(sketch: &Sketch) -> bool {
 
 fn read(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| Ok(vec![pair(&source, row)?]))
+    entries::rows(&source.file.clone(), move |row| {
+        Ok(vec![pair(&source, row)?])
+    })
 }
 
 fn pair(
     source: &Source,
-    RawRow { mut record, media, .. }: RawRow,
+    RawRow {
+        mut record, media, ..
+    }: RawRow,
 ) -> Result<PreferencePair, Fault> {
     let id = source::id_of(&mut record, "id")?;
     let query = record.text("query")?;
@@ -54,13 +65,14 @@ fn pair(
     };
     let picture = picture.map_err(|error| error.in_field("image"))?;
     let label = ranking(&mut record)?;
-    let mut pair = PreferencePair::new(id, Task::TI2T, query, responses(&mut record)?)
-        .with_label(label);
+    let mut pair =
+        PreferencePair::new(id, Task::TI2T, query, responses(&mut record)?).with_label(label);
     pair.prompt.insert(0, ContentPart::Media(picture));
     pair.source = record.optional_text("query_source")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.extra = record.into_extra();
-    pair.extra.insert("subset".to_owned(), Value::from(subset(&pair.id)));
+    pair.extra
+        .insert("subset".to_owned(), Value::from(subset(&pair.id)));
     Ok(pair)
 }
 

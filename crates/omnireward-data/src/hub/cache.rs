@@ -32,11 +32,16 @@ impl RepoCache {
 
     /// Where the media archive of a commit is extracted.
     pub(super) fn extracted(&self, commit: &str) -> PathBuf {
-        self.folder.join("omnireward").join(commit).join("media_data")
+        self.folder
+            .join("omnireward")
+            .join(commit)
+            .join("media_data")
     }
 
     fn file_list(&self, commit: &str) -> PathBuf {
-        self.folder.join("omnireward").join(format!("{commit}.files.json"))
+        self.folder
+            .join("omnireward")
+            .join(format!("{commit}.files.json"))
     }
 
     /// Where a file of a commit appears.
@@ -68,7 +73,11 @@ impl RepoCache {
 
     /// Notes the files of a commit, so that it is known offline what is missing.
     pub(super) fn remember(&self, listing: &Listing) -> Result<(), Error> {
-        let names: Vec<&str> = listing.files.iter().map(|file| file.name.as_str()).collect();
+        let names: Vec<&str> = listing
+            .files
+            .iter()
+            .map(|file| file.name.as_str())
+            .collect();
         let text = serde_json::Value::from(names).to_string();
         write_whole(&self.file_list(&listing.commit), text.as_bytes())
     }

@@ -52,7 +52,9 @@ impl HubConfig {
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let var = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
         let first = |names: &[&str]| names.iter().find_map(|name| var(name));
-        let user = first(&["HOME", "USERPROFILE"]).map(PathBuf::from).unwrap_or_default();
+        let user = first(&["HOME", "USERPROFILE"])
+            .map(PathBuf::from)
+            .unwrap_or_default();
         let path = |text: String| from_home(&text, &user);
         let home = var("HF_HOME").map_or_else(
             || {
@@ -74,7 +76,10 @@ impl HubConfig {
             cache: first(&["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"])
                 .map_or_else(|| home.join("hub"), path),
             offline: first(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]).is_some_and(|value| {
-                matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE")
+                matches!(
+                    value.to_ascii_uppercase().as_str(),
+                    "1" | "ON" | "YES" | "TRUE"
+                )
             }),
             max_attempts: 5,
             first_pause: Duration::from_millis(500),
@@ -96,7 +101,9 @@ mod tests {
 
     fn config(vars: &[(&str, &str)]) -> HubConfig {
         HubConfig::from_vars(|name| {
-            vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            vars.iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
         })
     }
 
@@ -104,7 +111,10 @@ mod tests {
     fn defaults_follow_the_home_folder() {
         let config = config(&[("HOME", "/home/someone")]);
         assert_eq!(config.endpoint, "https://huggingface.co");
-        assert_eq!(config.cache, Path::new("/home/someone/.cache/huggingface/hub"));
+        assert_eq!(
+            config.cache,
+            Path::new("/home/someone/.cache/huggingface/hub")
+        );
         assert!(config.token.is_none() && !config.offline);
     }
 

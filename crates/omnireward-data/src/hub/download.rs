@@ -94,13 +94,27 @@ impl Remote {
             RepoKind::Model => "models",
         };
         let mut url = self.url(
-            ["api", kind, spec.owner(), spec.name(), "revision", spec.revision()].into_iter(),
+            [
+                "api",
+                kind,
+                spec.owner(),
+                spec.name(),
+                "revision",
+                spec.revision(),
+            ]
+            .into_iter(),
         );
         url.set_query(Some("blobs=true"));
         let what = format!("{spec} at revision `{}`", spec.revision());
         let response = self.send(&self.following, Method::GET, &url, &what).await?;
-        let wrong = |reason: String| HubError::Answer { url: url.to_string(), reason };
-        let text = response.bytes().await.map_err(|error| wrong(format!("broke off ({error})")))?;
+        let wrong = |reason: String| HubError::Answer {
+            url: url.to_string(),
+            reason,
+        };
+        let text = response
+            .bytes()
+            .await
+            .map_err(|error| wrong(format!("broke off ({error})")))?;
         let answer: wire::Revision = serde_json::from_slice(&text)
             .map_err(|error| wrong(format!("is not a list of files ({error})")))?;
         if !is_commit(&answer.sha) {
@@ -220,7 +234,9 @@ impl Remote {
             }
             status => {
                 let what = format!("file `{}`", file.url.path());
-                return Err(Failure::Final(self.refusal(status, &file.url, &what).into()));
+                return Err(Failure::Final(
+                    self.refusal(status, &file.url, &what).into(),
+                ));
             }
         }
         while let Some(chunk) = response.chunk().await.map_err(Failure::Passing)? {
@@ -244,7 +260,10 @@ impl Remote {
             let last = attempts >= self.config.max_attempts;
             match self.request(client, method.clone(), url).send().await {
                 Ok(response) if !last && is_passing(response.status()) => {}
-                Ok(response) if response.status().is_client_error() || response.status().is_server_error() => {
+                Ok(response)
+                    if response.status().is_client_error()
+                        || response.status().is_server_error() =>
+                {
                     return Err(self.refusal(response.status(), url, what));
                 }
                 Ok(response) => return Ok(response),
@@ -271,7 +290,11 @@ impl Remote {
 
     async fn pause(&self, attempts: u32) {
         let factor = 2_u32.saturating_pow(attempts.saturating_sub(1));
-        let pause = self.config.first_pause.saturating_mul(factor).min(LONGEST_PAUSE);
+        let pause = self
+            .config
+            .first_pause
+            .saturating_mul(factor)
+            .min(LONGEST_PAUSE);
         tokio::time::sleep(pause).await;
     }
 
@@ -316,7 +339,10 @@ impl From<Error> for Failure {
 
 fn is_passing(status: StatusCode) -> bool {
     status.is_server_error()
-        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+        || matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+        )
 }
 
 fn describe(url: Url, commit: &str, headers: &HeaderMap) -> Result<Described, HubError> {
@@ -325,7 +351,9 @@ fn describe(url: Url, commit: &str, headers: &HeaderMap) -> Result<Described, Hu
         reason,
     };
     if let Some(found) = text_of(headers, "x-repo-commit").filter(|found| *found != commit) {
-        return Err(wrong(format!("is of commit `{found}`, expected `{commit}`")));
+        return Err(wrong(format!(
+            "is of commit `{found}`, expected `{commit}`"
+        )));
     }
     let etag = text_of(headers, "x-linked-etag")
         .or_else(|| text_of(headers, ETAG.as_str()))
@@ -333,9 +361,13 @@ fn describe(url: Url, commit: &str, headers: &HeaderMap) -> Result<Described, Hu
     let etag = etag.trim_start_matches("W/").trim_matches('"');
     let is_name = !etag.is_empty()
         && !etag.starts_with('.')
-        && etag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        && etag
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !is_name {
-        return Err(wrong(format!("has an ETag that cannot name a file: `{etag}`")));
+        return Err(wrong(format!(
+            "has an ETag that cannot name a file: `{etag}`"
+        )));
     }
     let size = text_of(headers, "x-linked-size")
         .or_else(|| text_of(headers, "content-length"))
@@ -394,7 +426,9 @@ impl Partial {
     }
 
     fn append(&mut self, chunk: &[u8]) -> Result<(), Error> {
-        self.file.write_all(chunk).map_err(Error::writing(&self.path))?;
+        self.file
+            .write_all(chunk)
+            .map_err(Error::writing(&self.path))?;
         self.length += chunk.len() as u64;
         Ok(())
     }
@@ -410,7 +444,11 @@ impl Partial {
 
     /// Checks what arrived and moves it to its place.
     async fn finish(self, file: &Described, blob: &Path) -> Result<(), Error> {
-        let Self { path, file: opened, length } = self;
+        let Self {
+            path,
+            file: opened,
+            length,
+        } = self;
         let damaged = |what, expected: String, found: String| {
             // What is wrong would be gone on from for ever.
             let _ = std::fs::remove_file(&path);

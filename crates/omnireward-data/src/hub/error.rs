@@ -5,7 +5,9 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum HubError {
     /// Text that should name a repository does not.
-    #[error("`{0}` does not name a repository, expected `hf:owner/name` or `hf:owner/name@revision`")]
+    #[error(
+        "`{0}` does not name a repository, expected `hf:owner/name` or `hf:owner/name@revision`"
+    )]
     Spec(String),
     /// The endpoint is not an address.
     #[error("the hub endpoint `{endpoint}` is not an address")]

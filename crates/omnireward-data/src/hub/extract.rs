@@ -80,7 +80,8 @@ fn extract(archive: &Path, folder: &Path, max_bytes: u64) -> Result<(), Error> {
 
 /// Whether everything in the archive is in one folder `media_data/`.
 fn is_wrapped<R: Read + io::Seek>(zip: &ZipArchive<R>) -> bool {
-    zip.file_names().all(|name| name.is_ok_and(|name| name.starts_with("media_data/")))
+    zip.file_names()
+        .all(|name| name.is_ok_and(|name| name.starts_with("media_data/")))
 }
 
 /// The path without its first folder when that wraps everything; `None` for the folder itself.
@@ -112,7 +113,10 @@ mod tests {
     #[test]
     fn a_wrapping_folder_is_removed_and_a_second_call_does_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let zip = archive(dir.path(), &[("media_data/a/x.png", b"1"), ("media_data/y.wav", b"22")]);
+        let zip = archive(
+            dir.path(),
+            &[("media_data/a/x.png", b"1"), ("media_data/y.wav", b"22")],
+        );
         let target = dir.path().join("out/media_data");
         once(&zip, &target).unwrap();
         assert_eq!(fs::read(target.join("a/x.png")).unwrap(), b"1");
@@ -124,14 +128,24 @@ mod tests {
 
     #[test]
     fn entries_that_climb_out_are_refused_and_nothing_is_left() {
-        for name in ["../evil", "a/../../evil", "/etc/evil", "C:\\evil", "..\\evil"] {
+        for name in [
+            "../evil",
+            "a/../../evil",
+            "/etc/evil",
+            "C:\\evil",
+            "..\\evil",
+        ] {
             let dir = tempfile::tempdir().unwrap();
             let zip = archive(dir.path(), &[("good", b"1"), (name, b"2")]);
             let target = dir.path().join("out/media_data");
             let error = once(&zip, &target).unwrap_err().to_string();
             assert!(error.contains("refused"), "{name}: {error}");
             assert!(!target.exists());
-            assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 0, "{name}");
+            assert_eq!(
+                fs::read_dir(dir.path().join("out")).unwrap().count(),
+                0,
+                "{name}"
+            );
             assert!(!dir.path().join("evil").exists());
         }
     }
@@ -141,13 +155,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("link.zip");
         let mut zip = ZipWriter::new(File::create(&path).unwrap());
-        zip.add_symlink("link", "/etc", SimpleFileOptions::default()).unwrap();
+        zip.add_symlink("link", "/etc", SimpleFileOptions::default())
+            .unwrap();
         zip.finish().unwrap();
         let error = once(&path, &dir.path().join("m")).unwrap_err().to_string();
         assert!(error.contains("symbolic link"), "{error}");
         let zip = archive(dir.path(), &[("zeros", &[0; 1000])]);
         fs::create_dir(dir.path().join("small")).unwrap();
-        let error = extract(&zip, &dir.path().join("small"), 999).unwrap_err().to_string();
+        let error = extract(&zip, &dir.path().join("small"), 999)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("999 bytes"), "{error}");
     }
 

@@ -103,8 +103,11 @@ impl HubClient {
     ) -> Result<String, Error> {
         let listing = self.remote.list(spec).await?;
         cache.remember(&listing)?;
-        let files: Vec<&Listed> =
-            listing.files.iter().filter(|file| wanted(&file.name)).collect();
+        let files: Vec<&Listed> = listing
+            .files
+            .iter()
+            .filter(|file| wanted(&file.name))
+            .collect();
         let total = files.iter().map(|file| file.size).sum();
         progress.begin("downloading", total);
         let fetched = stream::iter(files)

@@ -106,7 +106,9 @@ fn is_name(name: &str) -> bool {
         && !name.ends_with(['.', '-'])
         && !name.contains("--")
         && !name.contains("..")
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 /// A revision becomes a file name in the cache, with folders where it has slashes.
@@ -130,7 +132,11 @@ mod tests {
 
     #[test]
     fn names_are_parsed_and_written_back() {
-        for text in ["hf:owner/name", "hf:owner/name@main", "hf:a.b/c_d-e@refs/pr/1"] {
+        for text in [
+            "hf:owner/name",
+            "hf:owner/name@main",
+            "hf:a.b/c_d-e@refs/pr/1",
+        ] {
             let spec: RepoSpec = text.parse().unwrap();
             assert_eq!(spec.to_string(), text);
         }
@@ -139,8 +145,19 @@ mod tests {
     #[test]
     fn what_is_not_a_name_is_refused() {
         for text in [
-            "owner/name", "hf:name", "hf:/name", "hf:owner/", "hf:a/b/c", "hf:../b", "hf:a/..",
-            "hf:a/b@", "hf:a/b@../../x", "hf:a/b@/x", "hf:a--b/c", "hf:a/b c", "hf:a/b@x\0",
+            "owner/name",
+            "hf:name",
+            "hf:/name",
+            "hf:owner/",
+            "hf:a/b/c",
+            "hf:../b",
+            "hf:a/..",
+            "hf:a/b@",
+            "hf:a/b@../../x",
+            "hf:a/b@/x",
+            "hf:a--b/c",
+            "hf:a/b c",
+            "hf:a/b@x\0",
         ] {
             let error = text.parse::<RepoSpec>().unwrap_err().to_string();
             assert!(error.contains("hf:owner/name"), "{text}: {error}");

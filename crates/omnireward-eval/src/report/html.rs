@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use minijinja::{Environment, Value, context};
+use minijinja::{Environment, Value, context, value::Serde};
 use omnireward_core::{Setting, Task};
 use sha2::{Digest, Sha256};
 
@@ -29,7 +29,7 @@ pub fn html(input: &ReportInput<'_>) -> String {
     let template = environment.get_template("report.html").expect("it was just added");
     template
         .render(context! {
-            page => Value::from_serialize(page),
+            page => Value::from(Serde(page)),
             island,
             style => STYLE,
             style_hash => policy_hash(STYLE),

@@ -173,7 +173,10 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn name(text: impl Into<String>) -> Self {
-        Self { text: text.into(), class: "name", ..Self::default() }
+        const LONG: usize = 28;
+        let text = text.into();
+        let class = if text.chars().count() > LONG { "name long" } else { "name" };
+        Self { text, class, ..Self::default() }
     }
 
     pub(super) fn wide(text: impl Into<String>) -> Self {

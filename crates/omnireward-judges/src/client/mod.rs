@@ -1,21 +1,4 @@
 //! Conversations with any server that speaks OpenAI's chat-completions format.
-//!
-//! [`OpenAiClient`] is a [`ChatModel`]. It sends text, images (`image_url` with a data URI), sound
-//! (`input_audio`) and whole videos (`video_url` with a data URI, as vLLM takes it), finds by
-//! itself how many requests the server admits at once, waits when it is told to, asks again when
-//! a failure may pass, and says how often it had to ([`OpenAiClient::stats`]).
-//!
-//! | The server or the network | Error kind | Asked again |
-//! |---|---|---|
-//! | 401, 403 | `Unauthorized` | no |
-//! | other 3xx and 4xx, and 429 with `insufficient_quota` | `Rejected` | no |
-//! | 400 with the code `content_filter` or `content_policy_violation` | none: a reply with [`Finish::Refusal`](omnireward_core::Finish::Refusal) | no |
-//! | 408, 409, 425, 429, 5xx | `Transport` | yes, after the wait asked for or a back-off |
-//! | no connection, a connection that breaks, a time-out | `Transport` | yes |
-//! | a success that is empty, half a JSON, another type, without a choice, or too large | `Transport` | yes |
-//!
-//! Nothing is read from the environment, redirects are not followed, and neither keys nor bodies
-//! are logged.
 
 mod attempt;
 mod error;
@@ -117,9 +100,23 @@ impl TokenLimitField {
 
 /// A chat model behind an OpenAI-compatible API.
 ///
+/// It sends text, images (`image_url` with a data URI), sound (`input_audio`) and whole videos
+/// (`video_url` with a data URI, as vLLM takes it), finds by itself how many requests the server
+/// admits at once ([`Concurrency`]), waits when it is told to, asks again when a failure may pass,
+/// and says how often it had to ([`OpenAiClient::stats`]).
+///
+/// | The server or the network | Error kind | Asked again |
+/// |---|---|---|
+/// | 401, 403 | `Unauthorized` | no |
+/// | other 3xx and 4xx, and 429 with `insufficient_quota` | `Rejected` | no |
+/// | 400 with the code `content_filter` or `content_policy_violation` | none: a reply with [`Finish::Refusal`](omnireward_core::Finish::Refusal) | no |
+/// | 408, 409, 425, 429, 5xx | `Transport` | yes, after the wait asked for or a back-off |
+/// | no connection, a connection that breaks, a time-out | `Transport` | yes |
+/// | a success that is empty, half a JSON, another type, without a choice, or too large | `Transport` | yes |
+///
 /// All requests of one client share its connections and its limit, so one client should serve a
-/// whole run. Waiting for a turn costs no memory: a request's body is written only once it may be
-/// sent.
+/// whole run. A request's body is written only once it may be sent. Nothing is read from the
+/// environment, redirects are not followed, and neither keys nor bodies are logged.
 #[derive(Debug)]
 pub struct OpenAiClient {
     config: OpenAiConfig,
@@ -158,7 +155,7 @@ impl OpenAiClient {
     ///
     /// # Errors
     ///
-    /// See the [module](self) for which failures are final and which are tried again.
+    /// The table at [`OpenAiClient`] says which failures are final and which are tried again.
     pub async fn ask(&self, request: &ChatRequest) -> Result<Answer, ClientError> {
         let mut body = None;
         let mut attempts = 0;

@@ -1,14 +1,17 @@
+use std::ops::Range;
+
 use omnireward_core::{Preference, Setting};
 
 use super::{Answers, Reading, Unread, answers::Mention, without_thinking};
 
 /// Reads the final verdict of a reply among the answers that were offered.
 ///
-/// Thinking between think tags is not part of the verdict. The last line that names an answer
-/// decides, together with the lines right before it that hold nothing but answers. Earlier lines
-/// may weigh and quote as they like, with one exception: when words follow the last answer on its
-/// line, it may be a remark about the other side, so then every line must agree. Whatever is left
-/// ambiguous, or was not offered, is not guessed at.
+/// Thinking between think tags is not part of the verdict. The last block of lines that name an
+/// answer decides, and all its lines must name the same one. A line that names several, such as a
+/// quoted rule, is a block of its own, and so is a run of lines that list them. Blocks before the
+/// last may weigh and quote as they like, with one exception: when words follow the last answer on
+/// its line, it may be a remark about the other side, and then no earlier block may name another.
+/// What is left ambiguous, or was not offered, is not guessed at.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StrictParser {
     answers: Answers,
@@ -38,11 +41,10 @@ impl StrictParser {
         let mentions = self.answers.mentions(&text);
         let last = mentions.last().ok_or(Unread::NoVerdict)?;
         let token = |mention: &Mention| reply[mention.token.clone()].to_owned();
-        let other = final_mentions(&text, &mentions)
-            .iter()
-            .find(|mention| mention.preference != last.preference);
-        if let Some(other) = other {
-            return Err(Unread::Contradictory(vec![token(other), token(last)]));
+        if !is_final(&text, &mentions) {
+            let other = mentions.iter().rfind(|mention| mention.preference != last.preference);
+            let tokens = other.into_iter().chain([last]).map(token);
+            return Err(Unread::Contradictory(tokens.collect()));
         }
         if last.preference == Preference::Tie && !setting.offers_tie() {
             return Err(Unread::NotOffered(token(last)));
@@ -54,40 +56,70 @@ impl StrictParser {
     }
 }
 
-/// The tail of `mentions` that has to agree.
-fn final_mentions<'a>(text: &str, mentions: &'a [Mention]) -> &'a [Mention] {
-    let Some((last, earlier)) = mentions.split_last() else {
-        return mentions;
+/// Whether the last of `mentions` stands against all others that count.
+fn is_final(text: &str, mentions: &[Mention]) -> bool {
+    let lines = Line::all(text, mentions);
+    let mut blocks = lines.chunk_by(|line, next| line.leads_to(text, next));
+    let (Some(last), Some(end)) = (blocks.next_back(), lines.last()) else {
+        return false;
     };
-    let line_end = text[last.token.end..]
-        .find('\n')
-        .map_or(text.len(), |end| last.token.end + end);
-    if has_words(&text[last.token.end..line_end]) {
-        return mentions;
-    }
-    let mut first = mentions.len() - 1;
-    let mut next = last;
-    for mention in earlier.iter().rev() {
-        let between = text.get(mention.token.end..next.token.start).unwrap_or_default();
-        let same_line = !between.contains('\n');
-        if !same_line && (has_words(between_lines(between)) || !stands_alone(text, mention)) {
-            break;
-        }
-        first -= 1;
-        next = mention;
-    }
-    &mentions[first..]
+    let Some(verdict) = unanimous(last) else {
+        return false;
+    };
+    let disputed = |block| unanimous(block).is_some_and(|other| other != verdict);
+    !(has_words(&text[end.after.clone()]) && blocks.any(disputed))
 }
 
-/// What stands between two answers, without the words that lead up to the second on its own line.
-fn between_lines(between: &str) -> &str {
-    between.rfind('\n').map_or("", |end| &between[..end])
+/// The answer that all lines of a block name.
+fn unanimous(block: &[Line]) -> Option<Preference> {
+    let (first, rest) = block.split_first()?;
+    first.answer.filter(|_| rest.iter().all(|line| line.answer == first.answer))
 }
 
-/// Whether nothing but answers and punctuation stands on a mention's line before it.
-fn stands_alone(text: &str, mention: &Mention) -> bool {
-    let start = text[..mention.token.start].rfind('\n').map_or(0, |end| end + 1);
-    !has_words(&text[start..mention.token.start])
+/// A line that names an answer.
+struct Line {
+    /// The answer, unless it names several.
+    answer: Option<Preference>,
+    /// The bytes before the first mention.
+    before: Range<usize>,
+    /// The bytes after the last mention.
+    after: Range<usize>,
+}
+
+impl Line {
+    fn all(text: &str, mentions: &[Mention]) -> Vec<Self> {
+        let on_one_line = |one: &Mention, next: &Mention| {
+            let between = text.get(one.token.end..next.token.start);
+            !between.is_some_and(|between| between.contains('\n'))
+        };
+        mentions
+            .chunk_by(on_one_line)
+            .filter_map(|mentions| Self::new(text, mentions))
+            .collect()
+    }
+
+    fn new(text: &str, mentions: &[Mention]) -> Option<Self> {
+        let (first, last) = (mentions.first()?, mentions.last()?);
+        let start = text[..first.token.start].rfind('\n').map_or(0, |end| end + 1);
+        let end = last.token.end;
+        let length = text[end..].find('\n').unwrap_or(text.len() - end);
+        let agree = mentions.iter().all(|mention| mention.preference == first.preference);
+        Some(Self {
+            answer: agree.then_some(first.preference),
+            before: start..first.token.start,
+            after: end..end + length,
+        })
+    }
+
+    /// Whether `next` belongs to the same block: it is the next line, or the next after blank
+    /// lines when this one holds nothing but its answer.
+    fn leads_to(&self, text: &str, next: &Self) -> bool {
+        let between = text.get(self.after.end..next.before.start).unwrap_or_default();
+        let adjacent = between.len() <= 1;
+        let alone = !has_words(&text[self.before.clone()]) && !has_words(&text[self.after.clone()]);
+        let one_each = self.answer.is_some() && next.answer.is_some();
+        one_each && (adjacent || (alone && between.trim().is_empty()))
+    }
 }
 
 fn has_words(text: &str) -> bool {
@@ -114,6 +146,8 @@ mod tests {
             ("[[A]]", First),
             ("Some reasons.\n\n**Verdict: [[B]]**", Second),
             ("Answer \"[[A]]\" if A is better, \"[[B]]\" if B is.\n\nB is better.\n[[B]]", Second),
+            ("Say [[A]] or [[B]].\n[[B]]", Second),
+            ("1. Better is A: [[A]]\n2. Better is B: [[B]]\n\nHere it is [[A]], since B fails.", First),
             ("At first I leaned to [[A]].\nOn reflection:\n[[B]]", Second),
             ("[[A]] [[A]]", First),
             ("Both [[A]] and [[A]]\n[[A]].", First),
@@ -144,8 +178,14 @@ mod tests {
             ("[[A]] or [[B]]", contradictory(["[[A]]", "[[B]]"])),
             ("[[A]]\n[[B]]", contradictory(["[[A]]", "[[B]]"])),
             ("[[A]]\n\n[[B]]", contradictory(["[[A]]", "[[B]]"])),
+            ("[[A]]\nFinal: [[B]]", contradictory(["[[A]]", "[[B]]"])),
             ("[[A]]\n\nFinal: [[B]]", contradictory(["[[A]]", "[[B]]"])),
             ("Verdict: [[A]] \\boxed{B}", contradictory(["[[A]]", "\\boxed{B}"])),
+            (
+                "1. A is better: [[A]]\n2. B is better: [[B]]\n3. Equal: [[C]]",
+                contradictory(["[[B]]", "[[C]]"]),
+            ),
+            ("[[A]]\n\nNote that [[B]] would win on style.", contradictory(["[[A]]", "[[B]]"])),
             ("[[A]]\nNote that [[B]] would win on style.", contradictory(["[[A]]", "[[B]]"])),
             ("\"[[A]]\" if A, \"[[B]]\" if B", contradictory(["[[A]]", "[[B]]"])),
         ];

@@ -206,3 +206,6 @@ impl Judge for Replay {
         Box::pin(async move { self.verdict(pair, setting) })
     }
 }
+
+#[cfg(test)]
+mod tests;

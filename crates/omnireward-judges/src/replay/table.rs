@@ -36,16 +36,19 @@ impl<'a> Table<'a> {
         self,
         mut each: impl FnMut(&Row<'_>) -> Result<(), RecordError>,
     ) -> Result<(), Error> {
+        let path = &self.source.path;
         let mut line = 1;
         for cells in self.rows {
-            let read = cells.map_err(RecordError::from).and_then(|cells| {
-                line = cells.position().map_or(line + 1, csv::Position::line);
-                each(&Row {
-                    columns: &self.columns,
-                    cells,
-                })
-            });
-            read.map_err(|error| error.at(&self.source.path, line))?;
+            let cells = cells.map_err(|error| {
+                let line = error.position().map_or(line + 1, csv::Position::line);
+                RecordError::from(error).at(path, line)
+            })?;
+            line = cells.position().map_or(line + 1, csv::Position::line);
+            let row = Row {
+                columns: &self.columns,
+                cells,
+            };
+            each(&row).map_err(|error| error.at(path, line))?;
         }
         Ok(())
     }

@@ -7,11 +7,12 @@ use symphonia::{
         formats::{FormatOptions, FormatReader, Track, TrackType, probe::Hint},
         io::{MediaSourceStream, MediaSourceStreamOptions},
         meta::MetadataOptions,
+        packet::Packet,
     },
     default::{get_codecs, get_probe},
 };
 
-use super::{Waveform, resample::MAX_SAMPLE_RATE_HZ};
+use super::{Waveform, edit_list, resample::MAX_SAMPLE_RATE_HZ};
 use crate::{Error, Format, LimitKind, Limits, contain::contain, sniff};
 
 /// Decodes a WAV, MP3, FLAC, Ogg/Vorbis or M4A file, or the first sound track of an MP4.
@@ -57,7 +58,7 @@ fn audio_format(bytes: &[u8]) -> Result<Format, Error> {
 struct Decoding<'a> {
     format: Format,
     limits: &'a Limits,
-    encoded_bytes: u64,
+    bytes: &'a [u8],
     reader: Box<dyn FormatReader + 'a>,
     decoder: Box<dyn AudioDecoder>,
     track: Track,
@@ -97,7 +98,7 @@ impl<'a> Decoding<'a> {
         let decoding = Self {
             format,
             limits,
-            encoded_bytes: bytes.len() as u64,
+            bytes,
             waveform: Waveform {
                 sample_rate_hz: params.sample_rate.unwrap_or(0),
                 channels: 0,
@@ -113,14 +114,11 @@ impl<'a> Decoding<'a> {
 
     fn run(mut self) -> Result<Waveform, Error> {
         let mut packets = 0;
-        while let Some(packet) = self.reader.next_packet().map_err(|error| {
-            let step = format!("reading after {} frames", self.waveform.frames());
-            failure(self.format, &step, error)
-        })? {
+        while let Some(packet) = self.next_packet()? {
             packets += 1;
             // Every real packet takes at least a byte; a table of billions of empty ones is a
             // trap.
-            if packets > self.encoded_bytes {
+            if packets > self.bytes.len() {
                 return Err(self.malformed("it claims more packets than it has bytes"));
             }
             if packet.track_id == self.track.id {
@@ -128,10 +126,53 @@ impl<'a> Decoding<'a> {
             }
         }
         self.check_complete()?;
+        self.trim();
         Ok(self.waveform)
     }
 
-    fn append(&mut self, packet: &symphonia::core::packet::Packet) -> Result<(), Error> {
+    fn next_packet(&mut self) -> Result<Option<Packet>, Error> {
+        match self.reader.next_packet() {
+            // A WAV of open length ends where its bytes end.
+            Err(SymphoniaError::IoError(cause))
+                if cause.kind() == ErrorKind::UnexpectedEof
+                    && self.format == Format::Wav
+                    && self.track.num_frames.is_none() =>
+            {
+                Ok(None)
+            }
+            Err(error) => {
+                let step = format!("reading after {} frames", self.waveform.frames());
+                Err(failure(self.format, &step, error))
+            }
+            Ok(packet) => Ok(packet),
+        }
+    }
+
+    /// Takes the encoder's delay and padding off an MPEG-4 track; for other formats the decoder
+    /// has done so.
+    fn trim(&mut self) {
+        let params = self
+            .track
+            .codec_params
+            .as_ref()
+            .and_then(|params| params.audio());
+        let is_mp4 = matches!(self.format, Format::M4a | Format::Mp4);
+        let same_rate =
+            params.and_then(|params| params.sample_rate) == Some(self.waveform.sample_rate_hz);
+        // Known only where the track counts time in frames, as nearly all do.
+        let (true, true, Some(end)) = (is_mp4, same_rate, self.track.num_frames) else {
+            return;
+        };
+        let channels = usize::from(self.waveform.channels);
+        let end = (end as usize).min(self.waveform.frames());
+        let start = edit_list::delay(self.bytes, self.track.id) as usize;
+        if start < end {
+            self.waveform.samples.truncate(end * channels);
+            self.waveform.samples.drain(..start * channels);
+        }
+    }
+
+    fn append(&mut self, packet: &Packet) -> Result<(), Error> {
         let decoded = match self.decoder.decode(packet) {
             Ok(decoded) => decoded,
             // An MP3 cut from a longer one begins with frames that lean on what was cut away.

@@ -2,6 +2,7 @@
 //! need from them.
 
 mod decode;
+mod edit_list;
 mod envelope;
 mod resample;
 mod wav;

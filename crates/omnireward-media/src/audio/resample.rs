@@ -10,9 +10,9 @@ use crate::Error;
 /// grows with the rate, so a rate beyond reason is refused.
 pub(super) const MAX_SAMPLE_RATE_HZ: u32 = 768_000;
 
-/// Frames per step. The block that the resampler filters at once has about this length; shorter
-/// ones blur the filter's edge near half the sampling rate.
-const CHUNK_FRAMES: usize = 1024;
+/// The least number of frames that the resampler filters at once. Shorter blocks blur the edge of
+/// the filter near half the sampling rate.
+const LEAST_BLOCK_FRAMES: usize = 2048;
 
 impl Waveform {
     /// The same sound at another sampling rate.
@@ -59,13 +59,33 @@ fn expected_frames(waveform: &Waveform, hz: u32) -> usize {
     scaled.div_ceil(u128::from(waveform.sample_rate_hz)) as usize
 }
 
+/// A length that the resampler takes without rounding. It is even because half of it is the
+/// filter's delay, which is taken off in whole frames: half a frame would shift the sound.
+fn block_frames(from_hz: u32, to_hz: u32) -> usize {
+    let unit = (from_hz / greatest_common_divisor(from_hz, to_hz)) as usize;
+    let even = if unit.is_multiple_of(2) {
+        unit
+    } else {
+        2 * unit
+    };
+    even * LEAST_BLOCK_FRAMES.div_ceil(even)
+}
+
+const fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
+}
+
 fn convert(waveform: &Waveform, hz: u32) -> Result<Vec<f32>, Error> {
     let failed = |reason: &'static str| move || Error::audio("samples", reason);
     let channels = usize::from(waveform.channels);
     let mut resampler = Fft::<f32>::new_custom(
         waveform.sample_rate_hz as usize,
         hz as usize,
-        CHUNK_FRAMES,
+        block_frames(waveform.sample_rate_hz, hz),
         1,
         channels,
         rubato::WindowFunction::BlackmanHarris2,

@@ -170,8 +170,16 @@ pub fn decode(bytes: &[u8], source: &MeshSource<'_>, limits: &Limits) -> Result<
             expected: "a mesh",
             found: other.name(),
         }),
+        // An OBJ file has no signature; one without a statement is still to be told from noise.
+        None if has_extension(source.name, "obj") => obj::decode(bytes, &mut side, limits),
         None => Err(crate::audio::unknown_format(bytes)),
     }
+}
+
+fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
 /// Reads and decodes a mesh. Files that it refers to are looked for beside it and in folders

@@ -83,7 +83,7 @@ fn file_name(rest: &str) -> Option<&str> {
         };
         for taken in 0..most {
             after = after.trim_start();
-            let (value, next) = after.split_once(' ')?;
+            let (value, next) = after.split_once(' ').unwrap_or((after, ""));
             if taken >= least && value.parse::<f32>().is_err() {
                 break;
             }

@@ -1,5 +1,3 @@
-use std::ops::Range;
-
 /// Reads the fields of an H.264 header bit by bit. Every read is `None` past the end.
 pub(super) struct BitReader {
     bytes: Vec<u8>,
@@ -23,19 +21,16 @@ impl BitReader {
         Self { bytes, position: 0 }
     }
 
-    /// How many bits have been read.
-    pub(super) fn position(&self) -> usize {
-        self.position
-    }
-
-    /// All the bytes, with a range of bits cut out; zeros fill the last byte.
-    pub(super) fn without(&self, cut: Range<usize>) -> Vec<u8> {
+    /// All the bytes, with bits (0 or 1 each) inserted at what would be read next; zeros fill the
+    /// last byte.
+    pub(super) fn with_inserted(&self, inserted: &[u8]) -> Vec<u8> {
         let bit_at = |position: usize| self.bytes[position / 8] >> (7 - position % 8) & 1;
-        let kept: Vec<u8> = (0..cut.start)
-            .chain(cut.end..self.bytes.len() * 8)
+        let bits: Vec<u8> = (0..self.position)
             .map(bit_at)
+            .chain(inserted.iter().copied())
+            .chain((self.position..self.bytes.len() * 8).map(bit_at))
             .collect();
-        kept.chunks(8)
+        bits.chunks(8)
             .map(|bits| {
                 let byte = bits.iter().fold(0, |byte, bit| byte << 1 | bit);
                 byte << (8 - bits.len())
@@ -97,10 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_cut_out() {
-        let reader = BitReader::of_nal(&[0b1111_0000, 0b1010_1010]);
-        assert_eq!(reader.without(4..8), [0b1111_1010, 0b1010_0000]);
-        assert_eq!(reader.without(0..0), [0b1111_0000, 0b1010_1010]);
+    fn bits_are_inserted() {
+        let mut reader = BitReader::of_nal(&[0b1111_0000, 0b1010_1010]);
+        assert_eq!(reader.with_inserted(&[]), [0b1111_0000, 0b1010_1010]);
+        reader.bits(4).unwrap();
+        assert_eq!(
+            reader.with_inserted(&[0, 1, 1, 0]),
+            [0b1111_0110, 0b0000_1010, 0b1010_0000]
+        );
     }
 
     #[test]

@@ -35,9 +35,8 @@ pub(super) fn list(
     const LINE: u64 = 256;
     let description = format!("{format} video");
     let job = Job::new(format, &description, bytes, decoders, limits)?;
-    let arguments = ["-c", "copy", "-f", "framecrc"].map(str::to_owned);
     let output_limit = limits.frames.saturating_add(64).saturating_mul(LINE);
-    let text = job.run(&arguments, output_limit)?;
+    let text = job.run(&["-c", "copy", "-f", "framecrc"], output_limit)?;
     parse_listing(&String::from_utf8_lossy(&text), limits).unwrap_or_else(|| {
         Err(Error::video(
             format.name(),
@@ -56,41 +55,20 @@ pub(super) fn decode(
     decoders: &Decoders,
     limits: &Limits,
 ) -> Result<BTreeMap<u32, RgbImage>, Error> {
+    // Longer filters are refused by ffmpeg.
+    const FRAMES_FOR_A_RUN: usize = 48;
     let job = Job::new(format, description, bytes, decoders, limits)?;
-    let arguments = [
-        "-vf".to_owned(),
-        select_frames(wanted),
-        "-fps_mode".to_owned(),
-        "passthrough".to_owned(),
-        "-frames:v".to_owned(),
-        wanted.len().to_string(),
-        "-pix_fmt".to_owned(),
-        "rgb24".to_owned(),
-        "-f".to_owned(),
-        "rawvideo".to_owned(),
-    ];
-    let frame = info.width as usize * info.height as usize * 3;
-    let expected = frame * wanted.len();
-    let pixels = job.run(&arguments, expected as u64)?;
-    if pixels.len() != expected {
-        return Err(Error::video(
-            format.name(),
-            format!(
-                "`ffmpeg` gave {} bytes of pixels where {expected} were expected",
-                pixels.len()
-            ),
-        ));
+    let frames: Vec<u32> = wanted.iter().copied().collect();
+    let mut decoded = BTreeMap::new();
+    for frames in frames.chunks(FRAMES_FOR_A_RUN) {
+        decoded.extend(frames.iter().copied().zip(job.decode(frames, info)?));
     }
-    let images = pixels.chunks_exact(frame).map(|pixels| {
-        RgbImage::from_raw(info.width, info.height, pixels.to_vec())
-            .expect("a frame has three bytes for each pixel")
-    });
-    Ok(wanted.iter().copied().zip(images).collect())
+    Ok(decoded)
 }
 
 /// A filter that passes the wanted frames, told apart by their number.
-fn select_frames(wanted: &BTreeSet<u32>) -> String {
-    let terms: Vec<_> = wanted
+fn select_frames(frames: &[u32]) -> String {
+    let terms: Vec<_> = frames
         .iter()
         .map(|frame| format!("eq(n\\,{frame})"))
         .collect();
@@ -139,8 +117,38 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Decodes frames, whose numbers ascend, in one run.
+    fn decode(&self, frames: &[u32], info: &VideoInfo) -> Result<Vec<RgbImage>, Error> {
+        let filter = select_frames(frames);
+        let count = frames.len().to_string();
+        let arguments = [
+            ["-vf", &filter],
+            ["-fps_mode", "passthrough"],
+            ["-frames:v", &count],
+            ["-pix_fmt", "rgb24"],
+            ["-f", "rawvideo"],
+        ];
+        let frame = info.width as usize * info.height as usize * 3;
+        let expected = frame * frames.len();
+        let pixels = self.run(arguments.as_flattened(), expected as u64)?;
+        if pixels.len() != expected {
+            let reason = format!(
+                "`ffmpeg` gave {} bytes of pixels where {expected} were expected",
+                pixels.len()
+            );
+            return Err(Error::video(self.format.name(), reason));
+        }
+        Ok(pixels
+            .chunks_exact(frame)
+            .map(|pixels| {
+                RgbImage::from_raw(info.width, info.height, pixels.to_vec())
+                    .expect("a frame has three bytes for each pixel")
+            })
+            .collect())
+    }
+
     /// Runs ffmpeg on the input and returns what it writes, at most `output_limit` bytes.
-    fn run(&self, arguments: &[String], output_limit: u64) -> Result<Vec<u8>, Error> {
+    fn run(&self, arguments: &[&str], output_limit: u64) -> Result<Vec<u8>, Error> {
         let mut child = self.spawn(arguments)?;
         let outcome = self.watch(&mut child, output_limit);
         // After a failure it may still be running; after success it has ended.
@@ -158,7 +166,7 @@ impl<'a> Job<'a> {
         Ok(output)
     }
 
-    fn spawn(&self, arguments: &[String]) -> Result<Child, Error> {
+    fn spawn(&self, arguments: &[&str]) -> Result<Child, Error> {
         Command::new(self.program)
             .args(["-nostdin", "-hide_banner", "-v", "error"])
             // A playlist must not make it read other files or the network.
@@ -186,10 +194,12 @@ impl<'a> Job<'a> {
 
     /// Reads both outputs until they end, the limit on either is reached, or time is up.
     fn watch(&self, child: &mut Child, output_limit: u64) -> Result<(Vec<u8>, String), Error> {
-        const COMPLAINT_LIMIT: u64 = 4096;
+        const COMPLAINT_LIMIT: u64 = 400;
         let deadline = Instant::now() + self.time_limit;
-        let output = read_apart(child.stdout.take().expect("it is piped"), output_limit + 1);
-        let complaint = read_apart(child.stderr.take().expect("it is piped"), COMPLAINT_LIMIT);
+        let output = child.stdout.take().expect("it is piped");
+        let complaint = child.stderr.take().expect("it is piped");
+        let output = apart(move || read_up_to(output_limit + 1, output));
+        let complaint = apart(move || read_beginning(COMPLAINT_LIMIT, complaint));
         let output = self.receive(&output, deadline)?;
         if output.len() as u64 > output_limit {
             return Err(self.failed(
@@ -238,17 +248,26 @@ impl<'a> Job<'a> {
 
 type Received = mpsc::Receiver<io::Result<Vec<u8>>>;
 
-/// Reads at most `limit` bytes on a thread of its own, so that the reader can be given up on. The
-/// pipe is closed when the limit is reached, which stops the writer.
-fn read_apart(from: impl Read + Send + 'static, limit: u64) -> Received {
+/// Reads on a thread of its own, so that the reader can be given up on.
+fn apart(read: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static) -> Received {
     let (send, receive) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let read = from.take(limit).read_to_end(&mut bytes);
-        // Nobody may be listening any more.
-        let _ = send.send(read.map(|_| bytes));
-    });
+    // Nobody may be listening any more.
+    thread::spawn(move || send.send(read()).ok());
     receive
+}
+
+/// Reads at most `limit` bytes and closes the pipe, which stops the writer.
+fn read_up_to(limit: u64, from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads to the end and keeps at most `limit` bytes, so that a talkative writer goes on.
+fn read_beginning(limit: u64, mut from: impl Read) -> io::Result<Vec<u8>> {
+    let bytes = read_up_to(limit, &mut from)?;
+    io::copy(&mut from, &mut io::sink())?;
+    Ok(bytes)
 }
 
 fn demuxer(format: Format) -> &'static str {
@@ -336,9 +355,6 @@ mod tests {
 
     #[test]
     fn frames_are_selected_by_number() {
-        assert_eq!(
-            select_frames(&BTreeSet::from([0, 7])),
-            "select=eq(n\\,0)+eq(n\\,7)"
-        );
+        assert_eq!(select_frames(&[0, 7]), "select=eq(n\\,0)+eq(n\\,7)");
     }
 }

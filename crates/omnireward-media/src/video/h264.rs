@@ -21,7 +21,8 @@ use openh264_sys2::SBufferInfo;
 
 use super::{
     h264_headers::{
-        IDR_SLICE, PPS, SLICE, SPS, SequenceParameters, is_reference, is_slice, nal_type,
+        IDR_SLICE, PPS, SLICE, SPS, SequenceParameters, as_baseline, is_reference, is_slice,
+        nal_type,
     },
     pixels::{Planes, to_rgb},
     track::{H264, Track, is_idr},

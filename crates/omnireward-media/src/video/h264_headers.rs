@@ -96,7 +96,6 @@ pub(super) struct SequenceParameters {
     pub(super) profile: u32,
     pub(super) chroma_format: u32,
     pub(super) bit_depth: u32,
-    pub(super) has_scaling_lists: bool,
     pub(super) log2_max_frame_number: u32,
     pub(super) picture_order: PictureOrder,
     pub(super) is_progressive: bool,
@@ -126,7 +125,6 @@ impl SequenceParameters {
         let SampleFormat {
             chroma_format,
             bit_depth,
-            has_scaling_lists,
         } = SampleFormat::parse(&mut bits, profile)?;
         let log2_max_frame_number = bits.unsigned()?.checked_add(4).filter(|log2| *log2 <= 16)?;
         let picture_order = parse_picture_order(&mut bits)?;
@@ -162,7 +160,6 @@ impl SequenceParameters {
             profile,
             chroma_format,
             bit_depth,
-            has_scaling_lists,
             log2_max_frame_number,
             picture_order,
             is_progressive,
@@ -180,8 +177,6 @@ impl SequenceParameters {
             Some("H.264 video that is not 4:2:0".to_owned())
         } else if !self.is_progressive {
             Some("interlaced H.264 video".to_owned())
-        } else if self.has_scaling_lists {
-            Some("H.264 video with its own scaling lists".to_owned())
         } else if !matches!(self.profile, 66 | 77 | 100) {
             Some(format!("H.264 video of profile {}", self.profile))
         } else {
@@ -194,20 +189,21 @@ impl SequenceParameters {
 struct SampleFormat {
     chroma_format: u32,
     bit_depth: u32,
-    has_scaling_lists: bool,
 }
 
 impl SampleFormat {
-    fn parse(bits: &mut BitReader, profile: u32) -> Option<Self> {
-        let is_stated = matches!(
+    fn is_stated(profile: u32) -> bool {
+        matches!(
             profile,
             100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
-        );
-        if !is_stated {
+        )
+    }
+
+    fn parse(bits: &mut BitReader, profile: u32) -> Option<Self> {
+        if !Self::is_stated(profile) {
             return Some(Self {
                 chroma_format: 1,
                 bit_depth: 8,
-                has_scaling_lists: false,
             });
         }
         let chroma_format = bits.unsigned()?;
@@ -217,8 +213,7 @@ impl SampleFormat {
         let luma = bits.unsigned()?.checked_add(8)?;
         let chroma = bits.unsigned()?.checked_add(8)?;
         bits.bit()?; // lossless bypass
-        let has_scaling_lists = bits.flag()?;
-        if has_scaling_lists {
+        if bits.flag()? {
             let lists = if chroma_format == 3 { 12 } else { 8 };
             for list in 0..lists {
                 if bits.flag()? {
@@ -229,7 +224,6 @@ impl SampleFormat {
         Some(Self {
             chroma_format,
             bit_depth: luma.max(chroma),
-            has_scaling_lists,
         })
     }
 }
@@ -248,23 +242,29 @@ fn skip_scaling_list(bits: &mut BitReader, size: u32) -> Option<()> {
 }
 
 /// Rewrites a sequence parameter set, of a stream that the built-in decoder can decode, to say
-/// that it is of the Baseline profile.
+/// that it is of the Scalable Baseline profile.
 ///
-/// OpenH264 decodes every tool of the higher profiles whatever the profile says, but of a Baseline
-/// stream it gives each picture as soon as it is decoded. Of others it holds pictures back to sort
-/// them by the low bits of a counter; each time the counter wraps around some stay behind, until
-/// there is no memory for the next.
+/// OpenH264 decodes the tools of all profiles that it knows whatever the profile says, but of a
+/// Baseline stream it gives each picture as soon as it is decoded. Of others it holds pictures
+/// back to sort them by the low bits of a counter; each time the counter wraps around some stay
+/// behind, until there is no memory for the next. The scalable kind rather than the plain one,
+/// because for plain Baseline it reorders references in a way that goes wrong with many of them.
 pub(super) fn as_baseline(nal: &[u8]) -> Option<Vec<u8>> {
-    const BASELINE: u8 = 66;
+    const SCALABLE_BASELINE: u8 = 83;
+    /// 4:2:0, eight bits, no bypass, no scaling lists: what profiles that do not say mean.
+    const USUAL_FORMAT: [u8; 7] = [0, 1, 0, 1, 1, 0, 0];
     let (header, payload) = nal.split_first()?;
     let mut bits = BitReader::of_nal(payload);
     let profile = bits.bits(8)?;
     bits.bits(16)?;
     bits.unsigned()?;
-    let kept = bits.position();
-    SampleFormat::parse(&mut bits, profile)?;
-    let mut rewritten = bits.without(kept..bits.position());
-    *rewritten.first_mut()? = BASELINE;
+    let inserted: &[u8] = if SampleFormat::is_stated(profile) {
+        &[]
+    } else {
+        &USUAL_FORMAT
+    };
+    let mut rewritten = bits.with_inserted(inserted);
+    *rewritten.first_mut()? = SCALABLE_BASELINE;
     let mut nal = vec![*header];
     escape_into(&rewritten, &mut nal);
     Some(nal)

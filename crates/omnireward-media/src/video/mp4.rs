@@ -31,9 +31,7 @@ pub(super) fn demux(bytes: &[u8], limits: &Limits) -> Result<Track, Error> {
     let description =
         Description::parse(stream.table).ok_or_else(|| malformed("the `stsd` box is malformed"))?;
     let mut timed = tabled_samples(stream.table, limits)?;
-    if timed.is_empty() {
-        timed = fragmented_samples(bytes, movie, stream.id, limits)?;
-    }
+    timed.extend(fragmented_samples(bytes, movie, stream.id, limits)?);
     let shown = stream.shown(movie_ticks);
     let is_shown = |time: i64| {
         shown.is_empty()

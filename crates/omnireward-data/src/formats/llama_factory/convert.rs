@@ -30,7 +30,9 @@ type Said = Vec<(Speaker, String)>;
 pub(super) fn pair(
     source: &Source,
     declared: &Declared,
-    RawRow { index, mut record, .. }: RawRow,
+    RawRow {
+        index, mut record, ..
+    }: RawRow,
 ) -> Result<PreferencePair, Fault> {
     let said = conversation(&mut record, declared)?;
     let chosen = answer(&mut record, &declared.columns.chosen, declared)?;
@@ -46,7 +48,9 @@ pub(super) fn pair(
     let (system, said) = without_system(system, said);
     let answers = [chosen, rejected];
     let mut pair = assembled(id, said, answers, columns, declared)?.with_label(label);
-    pair.criterion = system.filter(|text| text.trim() != DEFAULT_SYSTEM).and_then(Criterion::new);
+    pair.criterion = system
+        .filter(|text| text.trim() != DEFAULT_SYSTEM)
+        .and_then(Criterion::new);
     pair.source = Some(declared.name.clone());
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.extra.extend(record.into_extra());
@@ -73,7 +77,11 @@ fn messages(record: &mut Record, declared: &Declared) -> Result<Said, Fault> {
         _ => &said[..],
     };
     let alternates = spoken.iter().enumerate().all(|(place, (speaker, _))| {
-        let expected = if place % 2 == 0 { Speaker::User } else { Speaker::Assistant };
+        let expected = if place % 2 == 0 {
+            Speaker::User
+        } else {
+            Speaker::Assistant
+        };
         *speaker == expected
     });
     if !alternates || spoken.len() % 2 == 0 {
@@ -115,8 +123,12 @@ fn instruction(record: &mut Record, declared: &Declared) -> Result<Said, Fault> 
         }
     }
     let instruction = record.text(&columns.prompt)?;
-    let query = record.optional_text(&columns.query)?.filter(|query| !query.is_empty());
-    let text = query.map_or(instruction.clone(), |query| format!("{instruction}\n{query}"));
+    let query = record
+        .optional_text(&columns.query)?
+        .filter(|query| !query.is_empty());
+    let text = query.map_or(instruction.clone(), |query| {
+        format!("{instruction}\n{query}")
+    });
     said.push((Speaker::User, text));
     Ok(said)
 }
@@ -168,7 +180,11 @@ fn columns(
         let media =
             media(source, value, modality).map_err(|error| error.in_field(field.as_str()))?;
         if media != Media::Flat(Vec::new()) {
-            columns.push(Column { field: field.clone(), modality, media });
+            columns.push(Column {
+                field: field.clone(),
+                modality,
+                media,
+            });
         }
     }
     Ok(columns)
@@ -189,7 +205,9 @@ fn media(source: &Source, value: Value, modality: Modality) -> Result<Media, Row
             .collect::<Result<_, _>>()?;
         let count = lists.len();
         let sides: [Vec<MediaRef>; 2] = lists.try_into().map_err(|_| {
-            RowError::Inconsistent(format!("{count} lists of media, one for each side expected"))
+            RowError::Inconsistent(format!(
+                "{count} lists of media, one for each side expected"
+            ))
         })?;
         return Ok(Media::BySide(sides));
     }
@@ -229,7 +247,11 @@ fn assembled(
             }
             match dispatch::place(column, same_answer, declared.task)? {
                 Placement::Shared(shared) => shared,
-                Placement::BySide { task, original, sides } => {
+                Placement::BySide {
+                    task,
+                    original,
+                    sides,
+                } => {
                     let [prompt, _] = answers;
                     return Ok(generated(id, task, prompt, original, sides, &said));
                 }
@@ -243,8 +265,8 @@ fn assembled(
         Some(_) => Task::TI2T,
     };
     let mut pair = PreferencePair::new(id, task, "", answers.map(Response::text));
-    let turns = placed(said, shared)
-        .map_err(|error| error.in_field(declared.columns.messages.as_str()))?;
+    let turns =
+        placed(said, shared).map_err(|error| error.in_field(declared.columns.messages.as_str()))?;
     turns::set_prompt(&mut pair, turns);
     Ok(pair)
 }
@@ -272,7 +294,8 @@ fn generated(
         .into_iter()
         .fold(human.join("\n"), |text, tag| text.replace(tag, ""));
     if !rest.trim().is_empty() {
-        pair.extra.insert("human".to_owned(), Value::from(rest.trim()));
+        pair.extra
+            .insert("human".to_owned(), Value::from(rest.trim()));
     }
     pair
 }
@@ -283,7 +306,10 @@ fn generated(
 fn placed(said: Said, media: Vec<MediaRef>) -> Result<Vec<Turn>, RowError> {
     let tag = media.first().and_then(|first| turns::tag(first.modality));
     let Some(tag) = tag else {
-        let words = |(speaker, text)| Turn { speaker, parts: vec![ContentPart::Text(text)] };
+        let words = |(speaker, text)| Turn {
+            speaker,
+            parts: vec![ContentPart::Text(text)],
+        };
         return Ok(said.into_iter().map(words).collect());
     };
     let places: usize = said.iter().map(|(_, text)| text.matches(tag).count()).sum();

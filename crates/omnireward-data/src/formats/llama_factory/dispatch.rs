@@ -56,7 +56,11 @@ pub(super) fn place(
     known: Option<Task>,
 ) -> Result<Placement, Fault> {
     let generation = known.map_or(same_answer && column.media.len() >= 2, Task::is_generation);
-    let Column { field, modality, media } = column;
+    let Column {
+        field,
+        modality,
+        media,
+    } = column;
     let inconsistent = |reason: String| RowError::Inconsistent(reason).in_field(field.as_str());
     if !generation {
         return match media {
@@ -74,18 +78,23 @@ pub(super) fn place(
     let [chosen, rejected] = media.halves().map_err(inconsistent)?;
     if chosen.len() != rejected.len() {
         let (one, other) = (chosen.len(), rejected.len());
-        return Err(inconsistent(format!("{one} media for the chosen side, {other} for the other")));
+        return Err(inconsistent(format!(
+            "{one} media for the chosen side, {other} for the other"
+        )));
     }
     let task = match known {
         Some(task) => task,
-        None => generated_by(modality, &chosen, &rejected).ok_or_else(|| {
-            inconsistent(format!("no task answers with {modality}"))
-        })?,
+        None => generated_by(modality, &chosen, &rejected)
+            .ok_or_else(|| inconsistent(format!("no task answers with {modality}")))?,
     };
     if task == Task::TI2I {
         return edited(chosen, rejected).map_err(inconsistent);
     }
-    Ok(Placement::BySide { task, original: None, sides: [chosen, rejected] })
+    Ok(Placement::BySide {
+        task,
+        original: None,
+        sides: [chosen, rejected],
+    })
 }
 
 /// The generation task that sides with such media belong to. Two images a side that begin with the
@@ -103,7 +112,10 @@ fn generated_by(modality: Modality, chosen: &[MediaRef], rejected: &[MediaRef]) 
 
 fn edited(mut chosen: Vec<MediaRef>, mut rejected: Vec<MediaRef>) -> Result<Placement, String> {
     if chosen.len() != 2 {
-        return Err(format!("an edit has a source and a result on each side, not {}", chosen.len()));
+        return Err(format!(
+            "an edit has a source and a result on each side, not {}",
+            chosen.len()
+        ));
     }
     let original = chosen.remove(0);
     if original != rejected.remove(0) {
@@ -147,8 +159,16 @@ mod tests {
     use super::*;
 
     fn media(modality: Modality, names: &[&str]) -> Vec<MediaRef> {
-        let absent = |name: &&str| MediaSource::Absent { name: (*name).to_owned() };
-        names.iter().map(|name| MediaRef { modality, source: absent(name) }).collect()
+        let absent = |name: &&str| MediaSource::Absent {
+            name: (*name).to_owned(),
+        };
+        names
+            .iter()
+            .map(|name| MediaRef {
+                modality,
+                source: absent(name),
+            })
+            .collect()
     }
 
     fn images(names: &[&str]) -> Column {
@@ -167,22 +187,35 @@ mod tests {
         let Placement::BySide { task, sides, .. } = placement else {
             panic!("shared: {placement:?}");
         };
-        let names = sides.iter().flatten().map(|media| media.name().to_owned()).collect();
+        let names = sides
+            .iter()
+            .flatten()
+            .map(|media| media.name().to_owned())
+            .collect();
         (task, sides[0].len(), names)
     }
 
     #[test]
     fn two_images_belong_to_the_question_when_the_answers_differ() {
         let placement = place(images(&["a", "b"]), false, None).unwrap();
-        assert_eq!(placement, Placement::Shared(media(Modality::Image, &["a", "b"])));
+        assert_eq!(
+            placement,
+            Placement::Shared(media(Modality::Image, &["a", "b"]))
+        );
         let placement = place(images(&["a", "b"]), false, Some(Task::TI2T)).unwrap();
-        assert_eq!(placement, Placement::Shared(media(Modality::Image, &["a", "b"])));
+        assert_eq!(
+            placement,
+            Placement::Shared(media(Modality::Image, &["a", "b"]))
+        );
     }
 
     #[test]
     fn two_images_are_the_sides_when_the_answers_are_the_same() {
         let placement = place(images(&["a", "b"]), true, None).unwrap();
-        assert_eq!(task_and_sides(placement), (Task::T2I, 1, vec!["a".into(), "b".into()]));
+        assert_eq!(
+            task_and_sides(placement),
+            (Task::T2I, 1, vec!["a".into(), "b".into()])
+        );
     }
 
     #[test]
@@ -202,7 +235,12 @@ mod tests {
     #[test]
     fn four_images_are_an_edit_or_frames() {
         let edit = place(images(&["s", "a", "s", "b"]), true, None).unwrap();
-        let Placement::BySide { task, original: Some(original), sides } = edit else {
+        let Placement::BySide {
+            task,
+            original: Some(original),
+            sides,
+        } = edit
+        else {
             panic!("not an edit");
         };
         assert_eq!((task, original.name()), (Task::TI2I, "s"));
@@ -222,14 +260,22 @@ mod tests {
     #[test]
     fn what_cannot_be_placed_is_refused() {
         let refused = |names: &[&str], same, known| {
-            place(images(names), same, known).unwrap_err().source.to_string()
+            place(images(names), same, known)
+                .unwrap_err()
+                .source
+                .to_string()
         };
         assert!(refused(&["a", "b", "c"], true, None).contains("3 media cannot be split"));
         assert!(refused(&["a", "b"], false, Some(Task::T2I)).contains("they differ"));
-        assert!(refused(&["s", "a", "t", "b"], true, Some(Task::TI2I)).contains("different images"));
+        assert!(
+            refused(&["s", "a", "t", "b"], true, Some(Task::TI2I)).contains("different images")
+        );
         assert!(refused(&["a", "b"], true, Some(Task::TI2I)).contains("source and a result"));
         let nested = Column {
-            media: Media::BySide([media(Modality::Image, &["a"]), media(Modality::Image, &["b"])]),
+            media: Media::BySide([
+                media(Modality::Image, &["a"]),
+                media(Modality::Image, &["b"]),
+            ]),
             ..images(&[])
         };
         let fault = place(nested, false, None).unwrap_err();

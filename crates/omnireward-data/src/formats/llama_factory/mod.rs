@@ -67,7 +67,11 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
 
 /// The sets at a path: those declared there, else files that look like one.
 fn sets(path: &Path) -> Result<Vec<Set>, Error> {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let folder = if path.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(Path::new(""))
+    };
     let mut declared = declared::in_folder(folder)?;
     if path.is_dir() || path.ends_with(DECLARATION) {
         if !declared.is_empty() {
@@ -76,7 +80,10 @@ fn sets(path: &Path) -> Result<Vec<Set>, Error> {
     } else if let Some(place) = declared.iter().position(|set| same_file(&set.file, path)) {
         return Ok(vec![declared.swap_remove(place)]);
     }
-    Ok(label_files(path).into_iter().filter_map(undeclared).collect())
+    Ok(label_files(path)
+        .into_iter()
+        .filter_map(undeclared)
+        .collect())
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -98,7 +105,9 @@ fn undeclared(file: PathBuf) -> Option<Set> {
 
 fn form_of(sketch: &Sketch) -> Option<Form> {
     let messages = sketch.holds("conversations", &[Kind::Objects]);
-    if messages && sketch.holds("chosen", &[Kind::Object]) && sketch.holds("rejected", &[Kind::Object])
+    if messages
+        && sketch.holds("chosen", &[Kind::Object])
+        && sketch.holds("rejected", &[Kind::Object])
     {
         return Some(Form::ShareGpt);
     }

@@ -55,7 +55,9 @@ pub fn llama_factory_ranking<P: Borrow<PreferencePair>>(
         count += 1;
     }
     let closing: &[u8] = if count == 0 { b"[]\n" } else { b"\n]\n" };
-    out.write_all(closing).and_then(|()| out.flush()).map_err(Error::writing(&file))?;
+    out.write_all(closing)
+        .and_then(|()| out.flush())
+        .map_err(Error::writing(&file))?;
     declare(folder, name, &columns)?;
     Ok(count)
 }
@@ -116,7 +118,11 @@ fn record(
     } else {
         understood(pair, chosen, rejected)
     };
-    let Written { mut conversations, answers, media } = written.map_err(refused)?;
+    let Written {
+        mut conversations,
+        answers,
+        media,
+    } = written.map_err(refused)?;
     if let Some(criterion) = &pair.criterion {
         conversations.insert(0, json!({ "from": "system", "value": &**criterion }));
     }
@@ -135,8 +141,10 @@ fn record(
         if !columns.contains(&column) {
             columns.push(column);
         }
-        let names: Vec<String> =
-            media.iter().map(|one| folder.place(one)).collect::<Result<_, _>>()?;
+        let names: Vec<String> = media
+            .iter()
+            .map(|one| folder.place(one))
+            .collect::<Result<_, _>>()?;
         put(column, json!(names));
     }
     put("label", json!(label));
@@ -166,7 +174,11 @@ fn understood(
         conversations.push(json!({ "from": from, "value": tagged(&parts, &mut media)? }));
     }
     let answers = [joined_text(&chosen.parts), joined_text(&rejected.parts)];
-    Ok(Written { conversations, answers, media })
+    Ok(Written {
+        conversations,
+        answers,
+        media,
+    })
 }
 
 /// The words of parts, with placeholders for media.

@@ -36,23 +36,33 @@ struct Message {
 
 pub(super) fn pair(
     source: &Source,
-    RawRow { index, mut record, media, .. }: RawRow,
+    RawRow {
+        index,
+        mut record,
+        media,
+        ..
+    }: RawRow,
 ) -> Result<PreferencePair, Fault> {
     let chosen = content(record.value("chosen")?).map_err(|error| error.in_field("chosen"))?;
     let rejected =
         content(record.value("rejected")?).map_err(|error| error.in_field("rejected"))?;
     let images = images(source, &mut record, &media)?;
     let criterion = record.optional_text("criterion")?;
-    let id = record.optional_id("id")?.unwrap_or_else(|| index.to_string());
+    let id = record
+        .optional_id("id")?
+        .unwrap_or_else(|| index.to_string());
     let (mut prompt, answers) = split(&mut record, chosen, rejected)?;
-    if criterion.is_some() && prompt.first().is_some_and(|first| states(first, criterion.as_deref())) {
+    if criterion.is_some()
+        && prompt
+            .first()
+            .is_some_and(|first| states(first, criterion.as_deref()))
+    {
         prompt.remove(0);
     }
     let responses = answers.map(Response::text);
-    let mut pair =
-        PreferencePair::new(source.id(id), task_of(!images.is_empty()), "", responses)
-            .with_label(Preference::First)
-            .with_criterion(criterion.unwrap_or_default());
+    let mut pair = PreferencePair::new(source.id(id), task_of(!images.is_empty()), "", responses)
+        .with_label(Preference::First)
+        .with_criterion(criterion.unwrap_or_default());
     let turns = placed(prompt, images).map_err(|error| error.in_field("images"))?;
     turns::set_prompt(&mut pair, turns);
     pair.source = record.optional_text("source")?;
@@ -70,9 +80,11 @@ fn states(message: &Message, wording: Option<&str>) -> bool {
 fn content(value: Value) -> Result<Content, RowError> {
     match value {
         Value::String(text) => Ok(Content::Text(text)),
-        Value::Array(items) => {
-            items.into_iter().map(message).collect::<Result<_, _>>().map(Content::Messages)
-        }
+        Value::Array(items) => items
+            .into_iter()
+            .map(message)
+            .collect::<Result<_, _>>()
+            .map(Content::Messages),
         other => Err(wrong_type("a string or a list of messages", &other)),
     }
 }
@@ -100,17 +112,14 @@ fn part(value: Value) -> Result<Option<String>, RowError> {
     }
 }
 
-fn images(
-    source: &Source,
-    record: &mut Record,
-    media: &Embedded,
-) -> Result<Vec<MediaRef>, Fault> {
+fn images(source: &Source, record: &mut Record, media: &Embedded) -> Result<Vec<MediaRef>, Fault> {
     for field in ["images", "image"] {
         let named = record.take(field);
         let images: Result<Vec<MediaRef>, RowError> = match (media.get(field), named) {
-            (Some(blobs), _) => {
-                blobs.iter().map(|blob| source.embedded(blob, Modality::Image)).collect()
-            }
+            (Some(blobs), _) => blobs
+                .iter()
+                .map(|blob| source.embedded(blob, Modality::Image))
+                .collect(),
             (None, Some(Value::Array(names))) => names
                 .into_iter()
                 .map(|name| source.media(&text_of(name)?, Modality::Image))
@@ -139,7 +148,8 @@ fn split(
             }
             None => {
                 let shared = shared_text(&chosen, &rejected);
-                let answers = [&chosen, &rejected].map(|side| side[shared..].trim_start().to_owned());
+                let answers =
+                    [&chosen, &rejected].map(|side| side[shared..].trim_start().to_owned());
                 Ok((vec![said(chosen[..shared].trim_end())], answers))
             }
         },
@@ -158,10 +168,16 @@ fn split_messages(
     mut chosen: Vec<Message>,
     mut rejected: Vec<Message>,
 ) -> Result<(Vec<Message>, [String; 2]), Fault> {
-    let shared = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
+    let shared = chosen
+        .iter()
+        .zip(&rejected)
+        .take_while(|(a, b)| a == b)
+        .count();
     // Sides that are the same to the end still have an answer each.
     let shared = shared.min(chosen.len().min(rejected.len()).saturating_sub(1));
-    let repeats_prompt = chosen.first().is_some_and(|first| first.speaker != Speaker::Assistant);
+    let repeats_prompt = chosen
+        .first()
+        .is_some_and(|first| first.speaker != Speaker::Assistant);
     let prompt = if repeats_prompt && shared > 0 {
         rejected.drain(..shared);
         chosen.drain(..shared).collect()
@@ -189,7 +205,11 @@ fn said(text: &str) -> Message {
 /// The words of an answer: those of its only message, or all turns written out.
 fn answer(messages: &[Message], field: &str) -> Result<String, Fault> {
     let words = |message: &Message| {
-        message.parts.iter().map(|part| part.clone()).collect::<Option<Vec<String>>>()
+        message
+            .parts
+            .iter()
+            .map(|part| part.clone())
+            .collect::<Option<Vec<String>>>()
     };
     let refused = |reason: &str| RowError::Inconsistent(reason.to_owned()).in_field(field);
     let mut turns = Vec::with_capacity(messages.len());
@@ -224,7 +244,10 @@ fn shared_text(chosen: &str, rejected: &str) -> usize {
 
 /// The turns with pictures in their places.
 fn placed(messages: Vec<Message>, images: Vec<MediaRef>) -> Result<Vec<Turn>, RowError> {
-    let places = messages.iter().flat_map(|message| &message.parts).filter(|part| part.is_none());
+    let places = messages
+        .iter()
+        .flat_map(|message| &message.parts)
+        .filter(|part| part.is_none());
     let places = places.count();
     if places > images.len() {
         let reason = format!("{places} places for {} images", images.len());
@@ -243,7 +266,10 @@ fn placed(messages: Vec<Message>, images: Vec<MediaRef>) -> Result<Vec<Turn>, Ro
             for part in message.parts {
                 parts.extend(part.map(ContentPart::Text).or_else(|| images.next()));
             }
-            Turn { speaker: message.speaker, parts }
+            Turn {
+                speaker: message.speaker,
+                parts,
+            }
         })
         .collect())
 }

@@ -56,7 +56,9 @@ fn recognises(sketch: &Sketch) -> bool {
 
 fn read(source: &Source) -> Result<Rows, Error> {
     let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| Ok(vec![convert::pair(&source, row)?]))
+    entries::rows(&source.file.clone(), move |row| {
+        Ok(vec![convert::pair(&source, row)?])
+    })
 }
 
 /// The task of text answers to a prompt with or without pictures.

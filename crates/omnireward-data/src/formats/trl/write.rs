@@ -62,15 +62,25 @@ fn record(pair: &PreferencePair, folder: &MediaFolder) -> Result<Map<String, Val
     if pair.task.is_generation() {
         return Err(refused("its answers are text"));
     }
-    let (chosen, rejected) =
-        source::chosen_and_rejected(pair).ok_or_else(|| refused("it prefers one of two answers"))?;
+    let (chosen, rejected) = source::chosen_and_rejected(pair)
+        .ok_or_else(|| refused("it prefers one of two answers"))?;
     let mut turns = turns::turns_of(pair);
     if let Some(criterion) = &pair.criterion {
         let parts = vec![ContentPart::from(&**criterion)];
-        turns.insert(0, Turn { speaker: Speaker::System, parts });
+        turns.insert(
+            0,
+            Turn {
+                speaker: Speaker::System,
+                parts,
+            },
+        );
     }
     let mut images = Vec::new();
-    for medium in turns.iter().flat_map(|turn| &turn.parts).filter_map(ContentPart::as_media) {
+    for medium in turns
+        .iter()
+        .flat_map(|turn| &turn.parts)
+        .filter_map(ContentPart::as_media)
+    {
         if medium.modality != Modality::Image {
             return Err(refused("its prompt holds no media but images"));
         }

@@ -1,4 +1,5 @@
 use super::svg::{Anchor, Svg};
+use crate::report::words;
 
 /// Counts of predictions (columns) for each label (rows).
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ pub(crate) fn confusion(matrix: &Confusion, width: f64) -> String {
                     svg.rect((x + 1.0, y + 1.0), (size.0 - 2.0, size.1 - 2.0), "agreed", 3.0);
                 }
                 let centre = x + size.0 / 2.0;
-                svg.text((centre, y + 22.0), Anchor::Middle, "count", &count.to_string());
+                svg.text((centre, y + 22.0), Anchor::Middle, "count", &words::count(count));
                 svg.text(
                     (centre, y + 39.0),
                     Anchor::Middle,

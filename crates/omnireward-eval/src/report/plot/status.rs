@@ -1,4 +1,5 @@
 use super::svg::{Anchor, Svg};
+use crate::report::words::count;
 
 /// One part of a [`status`] bar.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ pub(crate) fn status(label: &str, segments: &[Segment], width: f64) -> String {
             (x + 18.0, y + 10.0),
             Anchor::Start,
             "legend",
-            &format!("{} {} ({share:.1}%)", segment.name, segment.count),
+            &format!("{} {} ({share:.1}%)", segment.name, count(segment.count)),
         );
     }
     svg.finish()

@@ -92,7 +92,7 @@ fn order_tile(run: &ReportRun<'_>) -> Option<Tile> {
         .map(|setting| &setting.position)
         .find(|position| position.comparable > 0)?;
     Some(Tile {
-        name: "Same verdict in both orders".into(),
+        name: "Same in both orders".into(),
         big: words::percent(position.consistency),
         unit: "%".into(),
         detail: format!(
@@ -152,20 +152,31 @@ fn table(runs: &[ReportRun<'_>]) -> Table {
     if several {
         columns.push(Column::words("setting"));
     }
+    columns.push(Column::number("common tasks"));
+    let own = own_differs(runs);
+    if own {
+        columns.push(Column::number("own tasks"));
+    }
     columns.extend(
-        ["common tasks", "own tasks", "every verdict", "coverage", "same in both orders", "first shown wins"]
-            .map(Column::number),
+        ["every verdict", "coverage", "same in both orders", "first shown wins"].map(Column::number),
     );
     columns.extend(["requests", "tokens"].map(Column::number));
     Table {
         columns,
-        rows: every_series(runs).into_iter().filter_map(|series| row(series, several)).collect(),
+        rows: every_series(runs).into_iter().filter_map(|series| row(series, several, own)).collect(),
         sortable: true,
         ..Table::default()
     }
 }
 
-fn row(series: Series<'_>, several: bool) -> Option<TableRow> {
+/// Whether a run has tasks that another lacks, so that the two means are two numbers.
+fn own_differs(runs: &[ReportRun<'_>]) -> bool {
+    runs.iter()
+        .flat_map(|run| &run.results.settings)
+        .any(|results| results.overall.own.tasks != results.overall.common.tasks)
+}
+
+fn row(series: Series<'_>, several: bool, own: bool) -> Option<TableRow> {
     let results = series.results()?;
     let mut cells = vec![Cell::name(series.run.name)];
     if several {
@@ -173,9 +184,11 @@ fn row(series: Series<'_>, several: bool) -> Option<TableRow> {
     }
     let usage = results.effort.usage;
     let mean = |mean: &MacroMean| Cell::percent(mean.value).with_note(words::interval(mean.interval));
+    cells.push(mean(&results.overall.common));
+    if own {
+        cells.push(mean(&results.overall.own));
+    }
     cells.extend([
-        mean(&results.overall.common),
-        mean(&results.overall.own),
         Cell::percent(results.overall.micro.value),
         Cell::percent(results.overall.micro.coverage),
         Cell::percent(results.position.consistency),

@@ -3,7 +3,7 @@ use crate::{
     metrics::Position,
     report::{
         ReportRun,
-        page::{Block, Cell, Column, Content, Figure, HALF, Section, Table, TableRow},
+        page::{Block, Cell, Column, Content, FULL, Figure, HALF, Section, Table, TableRow},
         plot::{DotPlot, DotSeries, Estimate, Mark, Unit, dots},
         words,
     },
@@ -15,21 +15,24 @@ pub(in crate::report) fn order(runs: &[ReportRun<'_>]) -> Section {
     let shown = |value: fn(&Position) -> Option<f64>| {
         series.iter().any(|one| one.results().is_some_and(|r| value(&r.position).is_some()))
     };
+    let (has_share, has_both) =
+        (shown(|position| position.first_position_share), shown(|position| position.consistency));
+    let width = if has_share && has_both { HALF } else { FULL };
     let mut figures = Vec::new();
-    if shown(|position| position.first_position_share) {
+    if has_share {
         figures.push(figure(
-            runs,
-            &series,
+            (runs, &series),
+            width,
             "The response shown first wins",
-            "The share of decided verdicts that go to the response shown first. With both orders asked, a judge without bias is at 50%.",
+            "The share of decided verdicts that go to the response shown first. With both orders asked, a judge without bias is at 50%; with one order, near the share of the labels.",
             vec![(0.5, "no bias".to_owned())],
             |position| estimate(position.first_position_share, position.first_position_interval),
         ));
     }
-    if shown(|position| position.consistency) {
+    if has_both {
         figures.push(figure(
-            runs,
-            &series,
+            (runs, &series),
+            width,
             "Same verdict in both orders",
             "The share of pairs, readable in both orders, whose verdict stays when the responses change places.",
             Vec::new(),
@@ -37,9 +40,9 @@ pub(in crate::report) fn order(runs: &[ReportRun<'_>]) -> Section {
         ));
     }
     let mut rows = vec![figures];
-    if shown(|position| position.consistency) {
+    if has_share {
         rows.push(vec![Block {
-            title: "Both orders".into(),
+            title: "Order in numbers".into(),
             text: "In percent. Right in both counts a pair only when both orders are judged rightly; kappa is the agreement between the two orders beyond chance.".into(),
             content: Content::Table { table: table(runs, &series) },
         }]);
@@ -54,8 +57,8 @@ pub(in crate::report) fn order(runs: &[ReportRun<'_>]) -> Section {
 }
 
 fn figure(
-    runs: &[ReportRun<'_>],
-    series: &[Series<'_>],
+    (runs, series): (&[ReportRun<'_>], &[Series<'_>]),
+    width: f64,
     title: &str,
     text: &str,
     references: Vec<(f64, String)>,
@@ -85,7 +88,7 @@ fn figure(
         title: title.to_owned(),
         text: text.to_owned(),
         content: Content::Figure {
-            figure: Figure::new(legend, HALF, |width| dots(&plot, width)),
+            figure: Figure::new(legend, width, |width| dots(&plot, width)),
         },
     }
 }
@@ -94,7 +97,7 @@ fn table(runs: &[ReportRun<'_>], series: &[Series<'_>]) -> Table {
     let columns = [Column::words(if runs.len() > 1 { "run" } else { "setting" })]
         .into_iter()
         .chain(
-            ["pairs", "accuracy as is", "swapped", "right in both", "same verdict", "first shown wins", "… of the labels"]
+            ["pairs in both orders", "accuracy as is", "swapped", "right in both", "same verdict", "first shown wins", "… of the labels"]
                 .map(Column::number),
         )
         .chain([Column::number("kappa")])

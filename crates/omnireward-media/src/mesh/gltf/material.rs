@@ -10,7 +10,7 @@ use crate::{Error, RgbaImage};
 
 /// The materials of a document, read when first used.
 pub(super) struct Materials<'d> {
-    /// By the number in the file; `None` is the default material.
+    /// By the number in the file.
     read: HashMap<Option<usize>, (u32, Option<UvSource>)>,
     images: HashMap<usize, Option<Arc<RgbaImage>>>,
     document: &'d Document,
@@ -72,6 +72,9 @@ impl<'d> Materials<'d> {
     ) -> Result<(u32, Option<UvSource>), Error> {
         if let Some(known) = self.read.get(&material.index()) {
             return Ok(*known);
+        }
+        if material.index().is_none() {
+            return Ok((0, None));
         }
         let metallic = material.pbr_metallic_roughness();
         let (base_color, info) = match material.pbr_specular_glossiness() {

@@ -10,7 +10,7 @@ use super::{
 use crate::RgbImage;
 
 /// Plain surfaces are a warm light grey, so that both light and shadow show on them.
-const PLAIN: [f32; 3] = [0.58, 0.57, 0.55];
+const PLAIN: [f32; 3] = [0.68, 0.67, 0.65];
 
 /// A light far away, fixed to the camera so that no view lies in the dark. The direction is right,
 /// up and toward the eye.
@@ -20,16 +20,17 @@ struct Light {
 }
 
 const KEY: Light = Light {
-    direction: [-0.45, 0.70, 0.60],
-    strength: 0.66,
+    direction: [-0.55, 0.65, 0.55],
+    strength: 0.60,
 };
 const FILL: Light = Light {
     direction: [0.80, 0.10, 0.50],
-    strength: 0.22,
+    strength: 0.15,
 };
-/// Light from all around: more from above than from below.
-const AMBIENT: [f32; 2] = [0.34, 0.14];
-const GLOSS: f32 = 0.06;
+/// Light from all around: more from above than from below. With both lights it leaves white just
+/// below the brightest that a screen can show, so that white things keep their shape.
+const AMBIENT: [f32; 2] = [0.26, 0.10];
+const GLOSS: f32 = 0.05;
 const GLOSS_EXPONENT: i32 = 24;
 
 /// Turns the samples of a view into pixels.
