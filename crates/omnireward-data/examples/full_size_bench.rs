@@ -91,7 +91,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
             "--scale" => {
                 scale = value()?
                     .parse()
-                    .map_err(|error| format!("--scale: {error}"))?
+                    .map_err(|error| format!("--scale: {error}"))?;
             }
             _ => out = Some(PathBuf::from(argument)),
         }

@@ -30,7 +30,7 @@ pub enum Format {
     RewardBench2,
     /// RM-Bench: three chosen and three rejected answers a prompt.
     RmBench,
-    /// LLMBar.
+    /// `LLMBar`.
     LlmBar,
     /// JudgeBench.
     JudgeBench,
@@ -46,9 +46,9 @@ pub enum Format {
     HhhRubric,
     /// MJ-Bench image pairs.
     MjBench,
-    /// ImageReward's four published pictures.
+    /// `ImageReward`'s four published pictures.
     ImageRewardDemo,
-    /// ImageReward's human rankings.
+    /// `ImageReward`'s human rankings.
     ImageRewardRankings,
     /// AGIQA-3K ratings.
     Agiqa3k,
@@ -56,15 +56,15 @@ pub enum Format {
     EditDemo,
     /// One image question with two answers.
     Ti2tDemo,
-    /// VideoAlign preferences.
+    /// `VideoAlign` preferences.
     VideoAlign,
     /// FETV ratings.
     Fetv,
-    /// VideoPhy labels.
+    /// `VideoPhy` labels.
     VideoPhy,
     /// VideoPhy-2 verdicts.
     VideoPhy2,
-    /// SpeakBench spoken answers.
+    /// `SpeakBench` spoken answers.
     SpeakBench,
     /// Speech clips of different speed.
     AudioSpeed,
@@ -74,7 +74,7 @@ pub enum Format {
     StanfordT23d,
     /// GenAI-Bench votes.
     GenAiBench,
-    /// AudioJudge verdicts.
+    /// `AudioJudge` verdicts.
     AudioJudge,
     /// GPT-4 reviews of Vicuna answers.
     VicunaReviews,
@@ -396,15 +396,12 @@ struct UniqueIds {
 
 impl UniqueIds {
     fn claim(&mut self, id: String) -> String {
-        let unique = if self.taken.contains(&id) {
-            (2..)
-                .map(|n: u64| format!("{id}#{n}"))
-                .find(|candidate| !self.taken.contains(candidate))
-                .expect("numbers do not run out before memory does")
-        } else {
-            id
-        };
-        self.taken.insert(unique.clone());
+        let mut unique = id.clone();
+        let mut number = 1_u64;
+        while !self.taken.insert(unique.clone()) {
+            number += 1;
+            unique = format!("{id}#{number}");
+        }
         unique
     }
 }

@@ -148,7 +148,9 @@ impl Elements {
                 Some(b',') => self.bytes.skip(b','),
                 Some(b']') => return self.leave(),
                 _ => {
-                    return Err(self.broken(self.bytes.line, "expected `,` or `]` after an element"));
+                    return Err(
+                        self.broken(self.bytes.line, "expected `,` or `]` after an element")
+                    );
                 }
             }
         }
@@ -253,10 +255,8 @@ impl Bytes {
             let end = buffer.iter().position(|&byte| scan.ends_before(byte));
             let taken = end.unwrap_or(buffer.len());
             text.extend_from_slice(&buffer[..taken]);
-            self.line += buffer[..taken]
-                .iter()
-                .filter(|&&byte| byte == b'\n')
-                .count() as u64;
+            let is_break = |byte: &&u8| **byte == b'\n';
+            self.line += buffer[..taken].iter().filter(is_break).count() as u64;
             self.reader.consume(taken);
             if end.is_some() {
                 return Ok(true);

@@ -1,6 +1,8 @@
 //! Every file of the real data is recognised as exactly one format, or as none where it holds no
 //! pairs.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 
 use omnireward_data::{Format, matching_formats};

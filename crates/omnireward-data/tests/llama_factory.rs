@@ -1,5 +1,7 @@
 //! LLaMA-Factory ranking data in the Omni-Reward dialect, read and written.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{fs, path::Path};
 
 use omnireward_core::{

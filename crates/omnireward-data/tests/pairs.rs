@@ -1,5 +1,7 @@
 //! Our own pairs: round trips, kept fields, broken lines.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path};
 
 use omnireward_core::{

@@ -1,5 +1,7 @@
 //! Formats without real data here, on small files in exactly the layout that is published.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{fs, path::Path, sync::Arc};
 
 use arrow_array::{

@@ -1,5 +1,7 @@
 //! Every labelled file of the real data, with exact counts.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, HashSet};
 
 use omnireward_core::{MediaSource, Part, Preference, PreferencePair, Task};

@@ -1,5 +1,7 @@
 //! TRL and RewardBench files that we write, read back.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{fs, path::Path};
 
 use omnireward_core::{

@@ -61,7 +61,11 @@ fn rows(group_size: usize, scores: bool) -> Vec<Row> {
                 }
                 for order in [Order::AsIs, Order::Swapped] {
                     let margin: f64 = rng.random_range(-1.0..1.0);
-                    let stated = if rng.random_bool(0.7) { label } else { Preference::First };
+                    let stated = if rng.random_bool(0.7) {
+                        label
+                    } else {
+                        Preference::First
+                    };
                     rows.push(Row {
                         pair_id: format!("{}_{index}", task.key()),
                         task,
@@ -73,11 +77,19 @@ fn rows(group_size: usize, scores: bool) -> Vec<Row> {
                         models: [index % 15, (index + 1) % 15].map(|m| Some(format!("model {m}"))),
                         label: Some(label),
                         status: Status::Readable,
-                        preference: Some(if scores { Preference::from_higher(margin, 0.0) } else { stated }),
+                        preference: Some(if scores {
+                            Preference::from_higher(margin, 0.0)
+                        } else {
+                            stated
+                        }),
                         scores: scores.then_some([margin, 0.0]),
                         rationale: None,
                         raw: None,
-                        usage: Usage { requests: 1, prompt_tokens: 900, completion_tokens: 150 },
+                        usage: Usage {
+                            requests: 1,
+                            prompt_tokens: 900,
+                            completion_tokens: 150,
+                        },
                         detail: None,
                         latency_ms: rng.random_range(200..5000),
                     });

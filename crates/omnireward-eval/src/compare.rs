@@ -84,7 +84,7 @@ pub struct Gap {
     pub minimal_detectable_gap: Option<f64>,
 }
 
-/// McNemar's exact test, extended to units with several verdicts by the sign of their difference.
+/// The exact test of [`McNemar`], extended to units with several verdicts by the sign of their difference.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedTest {
     /// The discordant counts and p-values.
@@ -101,7 +101,11 @@ pub struct PairedTest {
 pub fn compare(runs: &[(&str, &[Row])], config: &ResultsConfig) -> Comparison {
     let runs: Vec<Run<'_>> = runs
         .iter()
-        .map(|(name, rows)| Run { name, rows, sorted: sorted(rows) })
+        .map(|(name, rows)| Run {
+            name,
+            rows,
+            sorted: sorted(rows),
+        })
         .collect();
     Comparison {
         config: config.clone(),
@@ -154,7 +158,11 @@ fn compare_setting(
     }
     let tasks: Vec<Task> = Task::ALL
         .into_iter()
-        .filter(|task| verdicts.iter().all(|v| v.tasks.iter().any(|t| t.task == *task)))
+        .filter(|task| {
+            verdicts
+                .iter()
+                .all(|v| v.tasks.iter().any(|t| t.task == *task))
+        })
         .collect();
     let config = ResultsConfig {
         common_tasks: Some(tasks.clone()),
@@ -169,7 +177,13 @@ fn compare_setting(
                 .map(|task| Differences::of(first, second, *task, config.scale(setting)))
                 .collect();
             by_task.extend(differences.iter().filter_map(|task| {
-                gap([first, second], Some(task.task), std::slice::from_ref(task), setting, &config)
+                gap(
+                    [first, second],
+                    Some(task.task),
+                    std::slice::from_ref(task),
+                    setting,
+                    &config,
+                )
             }));
             overall.extend(gap([first, second], None, &differences, setting, &config));
         }
@@ -178,7 +192,10 @@ fn compare_setting(
     adjust(&mut by_task);
     Some(SettingComparison {
         setting,
-        scores: verdicts.iter().filter_map(|v| score(v.run, setting, &config)).collect(),
+        scores: verdicts
+            .iter()
+            .filter_map(|v| score(v.run, setting, &config))
+            .collect(),
         tasks,
         overall,
         by_task,
@@ -234,7 +251,9 @@ impl Differences {
     }
 
     fn verdicts(&self) -> impl Iterator<Item = [f64; 2]> + '_ {
-        self.pairs.iter().flat_map(|(_, values)| values.iter().copied())
+        self.pairs
+            .iter()
+            .flat_map(|(_, values)| values.iter().copied())
     }
 
     /// Each run's accuracy; `None` when nothing matches.
@@ -277,7 +296,8 @@ impl Differences {
                 weight: values.len() as f64,
             })
             .collect();
-        let variance = |clusters: &[Cluster]| cluster_robust_variance(clusters).filter(|v| *v > 0.0);
+        let variance =
+            |clusters: &[Cluster]| cluster_robust_variance(clusters).filter(|v| *v > 0.0);
         let design = match (variance(&self.by_group()), variance(&independent)) {
             (Some(clustered), Some(independent)) => (clustered / independent).max(1.0),
             _ => 1.0,
@@ -294,7 +314,10 @@ fn gap(
     setting: Setting,
     config: &ResultsConfig,
 ) -> Option<Gap> {
-    let accuracies = tasks.iter().map(Differences::accuracy).collect::<Option<Vec<_>>>()?;
+    let accuracies = tasks
+        .iter()
+        .map(Differences::accuracy)
+        .collect::<Option<Vec<_>>>()?;
     if accuracies.is_empty() {
         return None;
     }
@@ -359,8 +382,18 @@ fn paired_test(differences: impl Iterator<Item = f64>) -> PairedTest {
 
 /// Adjusts the p-values of a list of gaps for how many there are.
 fn adjust(gaps: &mut [Gap]) {
-    let by_pair = holm(&gaps.iter().map(|gap| gap.by_pair.test.p).collect::<Vec<_>>());
-    let by_group = holm(&gaps.iter().map(|gap| gap.by_group.test.p).collect::<Vec<_>>());
+    let by_pair = holm(
+        &gaps
+            .iter()
+            .map(|gap| gap.by_pair.test.p)
+            .collect::<Vec<_>>(),
+    );
+    let by_group = holm(
+        &gaps
+            .iter()
+            .map(|gap| gap.by_group.test.p)
+            .collect::<Vec<_>>(),
+    );
     for (gap, (pair, group)) in gaps.iter_mut().zip(by_pair.into_iter().zip(by_group)) {
         gap.by_pair.holm = pair;
         gap.by_group.holm = group;

@@ -102,7 +102,8 @@ impl TryFrom<Written> for Cell {
 
 impl From<Cell> for Written {
     fn from(cell: Cell) -> Self {
-        cell.0.map_or_else(|| Self::Dash("-".to_owned()), Self::Percent)
+        cell.0
+            .map_or_else(|| Self::Dash("-".to_owned()), Self::Percent)
     }
 }
 

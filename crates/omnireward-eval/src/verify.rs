@@ -23,7 +23,9 @@ pub struct Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let show = |value: &Option<Value>| {
-            value.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string)
+            value
+                .as_ref()
+                .map_or_else(|| "nothing".to_owned(), Value::to_string)
         };
         write!(
             f,
@@ -44,7 +46,12 @@ pub fn verify(rows: &[Row], stored: &Results) -> Vec<Mismatch> {
     let recomputed = Results::compute(rows, &stored.config);
     let json = |results| serde_json::to_value(results).expect("results have only text keys");
     let mut mismatches = Vec::new();
-    differ(&mut mismatches, "", Some(&json(stored)), Some(&json(&recomputed)));
+    differ(
+        &mut mismatches,
+        "",
+        Some(&json(stored)),
+        Some(&json(&recomputed)),
+    );
     mismatches
 }
 
@@ -59,7 +66,12 @@ fn differ(found: &mut Vec<Mismatch>, pointer: &str, stored: Option<&Value>, now:
         }
         (Some(Value::Array(a)), Some(Value::Array(b))) => {
             for index in 0..a.len().max(b.len()) {
-                differ(found, &format!("{pointer}/{index}"), a.get(index), b.get(index));
+                differ(
+                    found,
+                    &format!("{pointer}/{index}"),
+                    a.get(index),
+                    b.get(index),
+                );
             }
         }
         (Some(Value::Number(a)), Some(Value::Number(b))) if near(a.as_f64(), b.as_f64()) => {}

@@ -38,7 +38,11 @@ fn the_walk_and_the_optimum_equal_the_oracle_on_1000_inputs() {
             })
             .collect();
         let ours = ties::walk(&scored);
-        assert_eq!((ours.hits, ours.total), (*walk, scored.len() as u64), "case {index}");
+        assert_eq!(
+            (ours.hits, ours.total),
+            (*walk, scored.len() as u64),
+            "case {index}"
+        );
         assert_eq!(ours.accuracy, Some(*walk as f64 / scored.len() as f64));
         let exact = ties::fit(&scored).unwrap();
         assert_eq!(exact.counts.hits(), *optimum, "case {index}");
@@ -47,7 +51,10 @@ fn the_walk_and_the_optimum_equal_the_oracle_on_1000_inputs() {
         below += usize::from(walk < optimum);
     }
     println!("the reference's walk: {above} of 1000 above the optimum, {below} below");
-    assert_eq!((above, below), (fixture.walk_above_optimum, fixture.walk_below_optimum));
+    assert_eq!(
+        (above, below),
+        (fixture.walk_above_optimum, fixture.walk_below_optimum)
+    );
     assert!(above > 0 && below > 0, "the inputs must tell the two apart");
 }
 
@@ -140,20 +147,37 @@ fn clustered_intervals_equal_statsmodels_and_scipy() {
             .hits
             .iter()
             .zip(&fixture.weights)
-            .map(|(hits, weight)| Cluster { hits: *hits, weight: *weight })
+            .map(|(hits, weight)| Cluster {
+                hits: *hits,
+                weight: *weight,
+            })
             .collect();
-        close(cluster_robust_variance(&clusters).unwrap(), fixture.variance, 1e-12);
+        close(
+            cluster_robust_variance(&clusters).unwrap(),
+            fixture.variance,
+            1e-12,
+        );
         let robust = cluster_robust(&clusters, 0.95).unwrap();
         close(robust.low, fixture.robust[0], 1e-9);
         close(robust.high, fixture.robust[1], 1e-9);
-        let how = Resampling { resamples: 100_000, seed: 5, stream: 0 };
-        let bootstrap = ShareReplicates::draw(&clusters, how).interval(0.95).unwrap();
+        let how = Resampling {
+            resamples: 100_000,
+            seed: 5,
+            stream: 0,
+        };
+        let bootstrap = ShareReplicates::draw(&clusters, how)
+            .interval(0.95)
+            .unwrap();
         // The 2.5% quantile of n normal draws has a standard error of about 2.67 σ/√n; the two
         // sides have 100,000 and 200,000 draws. Five such errors.
-        let tolerance = 5.0 * 2.67 * fixture.bootstrap_standard_error * (1.0_f64 / 1e5 + 1.0 / 2e5).sqrt();
+        let tolerance =
+            5.0 * 2.67 * fixture.bootstrap_standard_error * (1.0_f64 / 1e5 + 1.0 / 2e5).sqrt();
         close(bootstrap.low, fixture.bootstrap[0], tolerance);
         close(bootstrap.high, fixture.bootstrap[1], tolerance);
-        println!("bootstrap {bootstrap:?}, SciPy {:?} ± {tolerance:.5}", fixture.bootstrap);
+        println!(
+            "bootstrap {bootstrap:?}, SciPy {:?} ± {tolerance:.5}",
+            fixture.bootstrap
+        );
     }
 }
 

@@ -53,7 +53,11 @@ fn margins(right: usize, decided: usize, with_ties: usize, all: usize) -> Vec<(P
         wrong -= 1;
     }
     if with_ties < right {
-        assert_eq!(with_ties + 1, right, "the walk loses at most the pair it must tie");
+        assert_eq!(
+            with_ties + 1,
+            right,
+            "the walk loses at most the pair it must tie"
+        );
         list.push((Preference::First, true));
         unmarked -= 1;
     }
@@ -66,11 +70,24 @@ fn margins(right: usize, decided: usize, with_ties: usize, all: usize) -> Vec<(P
 fn rows(setting: Setting) -> Vec<Row> {
     let mut rows = Vec::new();
     for (task, right, decided, with_ties, all) in COUNTS {
-        for (index, (label, is_right)) in margins(right, decided, with_ties, all).into_iter().enumerate() {
+        for (index, (label, is_right)) in margins(right, decided, with_ties, all)
+            .into_iter()
+            .enumerate()
+        {
             let size = (index + 1) as f64 / 64.0;
-            let sign = if (label == Preference::Second) == is_right { -1.0 } else { 1.0 };
+            let sign = if (label == Preference::Second) == is_right {
+                -1.0
+            } else {
+                1.0
+            };
             if label != Preference::Tie || setting.offers_tie() {
-                rows.push(scored(format!("{task}-{index}"), task, setting, label, sign * size));
+                rows.push(scored(
+                    format!("{task}-{index}"),
+                    task,
+                    setting,
+                    label,
+                    sign * size,
+                ));
             }
         }
     }
@@ -78,7 +95,11 @@ fn rows(setting: Setting) -> Vec<Row> {
 }
 
 fn config(common_tasks: Option<Vec<Task>>) -> ResultsConfig {
-    ResultsConfig { resamples: 200, common_tasks, ..ResultsConfig::default() }
+    ResultsConfig {
+        resamples: 200,
+        common_tasks,
+        ..ResultsConfig::default()
+    }
 }
 
 fn two_decimals(share: f64) -> String {
@@ -86,7 +107,10 @@ fn two_decimals(share: f64) -> String {
 }
 
 fn printed(setting: Setting, column: &str) -> String {
-    format!("{:.2}", omni_reward_bench(setting).percent(BT, column).unwrap())
+    format!(
+        "{:.2}",
+        omni_reward_bench(setting).percent(BT, column).unwrap()
+    )
 }
 
 #[test]
@@ -100,10 +124,19 @@ fn the_18_cells_of_the_bt_model_follow_from_its_counts() {
     println!("task   without ties       with ties (the reference's walk)");
     for (task, right, decided, with_ties, total) in COUNTS {
         let plain = without.task(task).unwrap().accuracy;
-        assert_eq!((plain.tally.hits, plain.tally.total()), (right as u64, decided as u64));
-        assert_eq!(two_decimals(plain.value.unwrap()), printed(Setting::WithoutTies, task.code()));
+        assert_eq!(
+            (plain.tally.hits, plain.tally.total()),
+            (right as u64, decided as u64)
+        );
+        assert_eq!(
+            two_decimals(plain.value.unwrap()),
+            printed(Setting::WithoutTies, task.code())
+        );
         let ties = with.task(task).unwrap().ties.as_ref().unwrap();
-        assert_eq!((ties.parity.hits, ties.parity.total), (with_ties as u64, total as u64));
+        assert_eq!(
+            (ties.parity.hits, ties.parity.total),
+            (with_ties as u64, total as u64)
+        );
         let parity = two_decimals(ties.parity.accuracy.unwrap());
         assert_eq!(parity, printed(Setting::WithTies, task.code()));
         println!(
@@ -123,17 +156,29 @@ fn the_overall_figures_of_the_bt_model_follow_from_its_counts() {
     let results = Results::compute(&all, &config(Some(SHARED_TASKS.to_vec())));
     let without = &results.setting(Setting::WithoutTies).unwrap().overall;
     let with = results.setting(Setting::WithTies).unwrap();
-    assert_eq!(two_decimals(without.own.value.unwrap()), printed(Setting::WithoutTies, "Overall"));
+    assert_eq!(
+        two_decimals(without.own.value.unwrap()),
+        printed(Setting::WithoutTies, "Overall")
+    );
     assert_eq!(two_decimals(without.own.value.unwrap()), "73.68");
     assert_eq!(two_decimals(without.micro.value.unwrap()), "73.69");
     assert_eq!(without.micro.tally.hits, 2420);
     assert_eq!(two_decimals(without.common.value.unwrap()), "74.47");
     assert_eq!(without.common.tasks, SHARED_TASKS);
-    assert_eq!(two_decimals(with.overall.ties.unwrap().parity), printed(Setting::WithTies, "Overall"));
+    assert_eq!(
+        two_decimals(with.overall.ties.unwrap().parity),
+        printed(Setting::WithTies, "Overall")
+    );
     let parity = |tasks: &[Task]| {
-        let walks = tasks.iter().map(|task| with.task(*task).unwrap().ties.as_ref().unwrap().parity);
+        let walks = tasks
+            .iter()
+            .map(|task| with.task(*task).unwrap().ties.as_ref().unwrap().parity);
         let (hits, total, sum) = walks.fold((0, 0, 0.0), |(hits, total, sum), walk| {
-            (hits + walk.hits, total + walk.total, sum + walk.accuracy.unwrap())
+            (
+                hits + walk.hits,
+                total + walk.total,
+                sum + walk.accuracy.unwrap(),
+            )
         });
         (hits, total, sum / tasks.len() as f64)
     };
@@ -147,10 +192,20 @@ fn the_overall_figures_of_the_bt_model_follow_from_its_counts() {
 fn every_row_is_the_mean_of_its_cells() {
     for setting in Setting::ALL {
         let table = omni_reward_bench(setting);
-        assert_eq!(table.columns, ["T2T", "TI2T", "TV2T", "TA2T", "T2I", "T2V", "T2A", "T23D", "TI2I", "Overall"]);
+        assert_eq!(
+            table.columns,
+            [
+                "T2T", "TI2T", "TV2T", "TA2T", "T2I", "T2V", "T2A", "T23D", "TI2I", "Overall"
+            ]
+        );
         assert_eq!(table.rows.len(), 38);
         for row in table.rows.iter().filter(|row| row.origin == Origin::Paper) {
-            assert!(mean_is_overall(table, &row.model, 0.0051), "{} in {}", row.model, table.id);
+            assert!(
+                mean_is_overall(table, &row.model, 0.0051),
+                "{} in {}",
+                row.model,
+                table.id
+            );
             let reach = own_tasks(table, &row.model).len();
             assert!(reach == 9 || reach == 7, "{}", row.model);
         }
@@ -164,12 +219,20 @@ fn the_rows_of_the_ablation_are_means_but_for_one() {
         assert_eq!(table.rows.len(), 6);
         for row in &table.rows {
             let misprint = id.ends_with("without-ties") && row.model == "T2T";
-            assert_eq!(mean_is_overall(table, &row.model, 0.0051), !misprint, "{} in {id}", row.model);
+            assert_eq!(
+                mean_is_overall(table, &row.model, 0.0051),
+                !misprint,
+                "{} in {id}",
+                row.model
+            );
             assert_eq!(row.note.is_some(), misprint);
         }
     }
     let table = table("training-data/without-ties").unwrap();
-    assert_eq!(format!("{:.2}", table.mean_over("T2T", &Task::ALL).unwrap()), "64.35");
+    assert_eq!(
+        format!("{:.2}", table.mean_over("T2T", &Task::ALL).unwrap()),
+        "64.35"
+    );
 }
 
 #[test]
@@ -180,12 +243,18 @@ fn the_average_rows_leave_out_both_omni_models() {
             let figures: Vec<f64> = table
                 .rows
                 .iter()
-                .filter(|row| row.origin == Origin::Paper && !row.model.starts_with("Omni-RewardModel"))
+                .filter(|row| {
+                    row.origin == Origin::Paper && !row.model.starts_with("Omni-RewardModel")
+                })
                 .filter_map(|row| table.percent(&row.model, column))
                 .collect();
             let mean = figures.iter().sum::<f64>() / figures.len() as f64;
             let printed = table.percent("(average)", column).unwrap();
-            assert!((mean - printed).abs() < 0.0051, "{column} {mean} {printed} in {}", table.id);
+            assert!(
+                (mean - printed).abs() < 0.0051,
+                "{column} {mean} {printed} in {}",
+                table.id
+            );
         }
     }
 }
@@ -198,11 +267,17 @@ fn figures_are_whole_numbers_of_the_samples_but_for_those_noted() {
         for row in table.rows.iter().filter(|row| row.origin == Origin::Paper) {
             for (task, _, decided, _, all) in COUNTS {
                 let count = if setting.offers_tie() { all } else { decided } as f64;
-                let Some(percent) = table.percent(&row.model, task.code()) else { continue };
+                let Some(percent) = table.percent(&row.model, task.code()) else {
+                    continue;
+                };
                 let hits = (percent / 100.0 * count).round();
                 if (hits / count * 100.0 - percent).abs() > 0.0051 {
                     impossible.push(format!("{} {task}", row.model));
-                    assert!(row.note.as_ref().is_some_and(|note| note.contains(task.code())));
+                    assert!(
+                        row.note
+                            .as_ref()
+                            .is_some_and(|note| note.contains(task.code()))
+                    );
                 }
             }
         }
@@ -238,7 +313,11 @@ fn vl_rewardbench_overall_is_weighted_by_subset_but_for_the_faulty_rows() {
         let cell = |column| table.percent(&row.model, column).unwrap();
         let mean = (cell("General") + cell("Halluc.") + cell("Reason.")) / 3.0;
         if (mean - cell("Macro")).abs() > 0.11 {
-            println!("{}: macro {} but its cells average {mean:.2}", row.model, cell("Macro"));
+            println!(
+                "{}: macro {} but its cells average {mean:.2}",
+                row.model,
+                cell("Macro")
+            );
         }
     }
     assert_eq!(table.row(&corrected).unwrap().origin, Origin::Correction);
@@ -251,13 +330,27 @@ fn gaps_of_the_scoring_strategies_are_differences() {
     assert_eq!(table.rows.len(), 6);
     for row in &table.rows {
         let cell = |column| table.percent(&row.model, column).unwrap();
-        assert!((cell("Pairwise") - cell("Pointwise") - cell("Gap")).abs() < 0.0151, "{}", row.model);
+        assert!(
+            (cell("Pairwise") - cell("Pointwise") - cell("Gap")).abs() < 0.0151,
+            "{}",
+            row.model
+        );
     }
     // Pairwise is the mean of both settings over the seven tasks without audio.
-    for (model, row) in [("Gemma-3-4B", "Gemma-3-4B-it"), ("GPT-4o-mini", "GPT-4o-mini")] {
-        let mean = |setting| omni_reward_bench(setting).mean_over(row, &SHARED_TASKS).unwrap();
+    for (model, row) in [
+        ("Gemma-3-4B", "Gemma-3-4B-it"),
+        ("GPT-4o-mini", "GPT-4o-mini"),
+    ] {
+        let mean = |setting| {
+            omni_reward_bench(setting)
+                .mean_over(row, &SHARED_TASKS)
+                .unwrap()
+        };
         let both = f64::midpoint(mean(Setting::WithTies), mean(Setting::WithoutTies));
-        assert!((both - table.percent(model, "Pairwise").unwrap()).abs() < 0.011, "{model} {both}");
+        assert!(
+            (both - table.percent(model, "Pairwise").unwrap()).abs() < 0.011,
+            "{model} {both}"
+        );
     }
 }
 
@@ -266,12 +359,32 @@ fn every_table_is_rectangular_and_named_once() {
     for (index, table) in tables().iter().enumerate() {
         assert!(tables()[..index].iter().all(|other| other.id != table.id));
         for (index, row) in table.rows.iter().enumerate() {
-            assert_eq!(row.cells.len(), table.columns.len(), "{} in {}", row.model, table.id);
-            assert!(row.cells.iter().filter_map(|cell| cell.percent()).all(|p| (0.0..=100.0).contains(&p)));
-            assert!(table.rows[..index].iter().all(|other| other.model != row.model));
+            assert_eq!(
+                row.cells.len(),
+                table.columns.len(),
+                "{} in {}",
+                row.model,
+                table.id
+            );
+            assert!(
+                row.cells
+                    .iter()
+                    .filter_map(|cell| cell.percent())
+                    .all(|p| (0.0..=100.0).contains(&p))
+            );
+            assert!(
+                table.rows[..index]
+                    .iter()
+                    .all(|other| other.model != row.model)
+            );
         }
     }
-    assert_eq!(table("multimodal-rewardbench").unwrap().percent(BT, "Toxicity"), None);
+    assert_eq!(
+        table("multimodal-rewardbench")
+            .unwrap()
+            .percent(BT, "Toxicity"),
+        None
+    );
 }
 
 #[test]

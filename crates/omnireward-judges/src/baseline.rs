@@ -1,8 +1,8 @@
 use std::{fmt, str::FromStr};
 
 use omnireward_core::{
-    BoxFuture, Identity, Judge, Modality, ModelError, Preference, PreferencePair, Response, Setting,
-    Task, UnknownName, Verdict, joined_text,
+    BoxFuture, Identity, Judge, Modality, ModelError, Preference, PreferencePair, Response,
+    Setting, Task, UnknownName, Verdict, joined_text,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -112,19 +112,33 @@ mod tests {
     use crate::testing::ready;
 
     fn pair(id: &str, first: &str, second: &str) -> PreferencePair {
-        PreferencePair::new(id, Task::T2T, "p", [Response::text(first), Response::text(second)])
+        PreferencePair::new(
+            id,
+            Task::T2T,
+            "p",
+            [Response::text(first), Response::text(second)],
+        )
     }
 
     fn prefers(judge: Baseline, pair: &PreferencePair, setting: Setting) -> Preference {
-        ready(judge.judge(pair, setting)).unwrap().preference.unwrap()
+        ready(judge.judge(pair, setting))
+            .unwrap()
+            .preference
+            .unwrap()
     }
 
     #[test]
     fn longest_counts_characters_and_not_bytes() {
         let judge = Baseline::Longest;
         let setting = Setting::WithTies;
-        assert_eq!(prefers(judge, &pair("a", "ééé", "abcd"), setting), Preference::Second);
-        assert_eq!(prefers(judge, &pair("a", "ééé", "abc"), setting), Preference::Tie);
+        assert_eq!(
+            prefers(judge, &pair("a", "ééé", "abcd"), setting),
+            Preference::Second
+        );
+        assert_eq!(
+            prefers(judge, &pair("a", "ééé", "abc"), setting),
+            Preference::Tie
+        );
         let verdict = ready(judge.judge(&pair("a", "x", "abc"), setting)).unwrap();
         assert_eq!(verdict.scores, Some(vec![1.0, 3.0]));
         assert!(judge.supports(Task::TV2T) && !judge.supports(Task::T2I));

@@ -177,7 +177,9 @@ impl Judge for ChatJudge {
     }
 
     fn supports(&self, task: Task) -> bool {
-        self.tasks.as_ref().is_none_or(|tasks| tasks.contains(&task))
+        self.tasks
+            .as_ref()
+            .is_none_or(|tasks| tasks.contains(&task))
     }
 
     fn judge<'a>(
@@ -218,7 +220,9 @@ pub(crate) fn rationale(reply: &str, reading: &Reading) -> Option<String> {
         let after = text.get(reading.token.end..)?;
         let reasons = format!("{}{after}", before.trim_start());
         let reasons = reasons.trim();
-        reasons.contains(char::is_alphanumeric).then(|| reasons.to_owned())
+        reasons
+            .contains(char::is_alphanumeric)
+            .then(|| reasons.to_owned())
     })
 }
 

@@ -54,7 +54,9 @@ impl FromStr for JudgeSpec {
             forms: FORMS,
         };
         match name.split_once(':') {
-            Some(("hf", rest)) => hub(rest).ok_or_else(|| wrong("a hub checkpoint is `hf:OWNER/NAME`")),
+            Some(("hf", rest)) => {
+                hub(rest).ok_or_else(|| wrong("a hub checkpoint is `hf:OWNER/NAME`"))
+            }
             Some(("openai", "")) => Err(wrong("the model's name is missing")),
             Some(("openai", model)) => Ok(Self::OpenAi {
                 model: model.to_owned(),
@@ -182,8 +184,18 @@ mod tests {
     #[test]
     fn a_wrong_name_lists_the_forms() {
         let wrong = [
-            "", "embeded", "hf:", "hf:name", "hf:a/b/c", "hf:a/b@", "openai:", "replay:", "replay:#x",
-            "baseline:best", "baseline:random:x", "gpt:4",
+            "",
+            "embeded",
+            "hf:",
+            "hf:name",
+            "hf:a/b/c",
+            "hf:a/b@",
+            "openai:",
+            "replay:",
+            "replay:#x",
+            "baseline:best",
+            "baseline:random:x",
+            "gpt:4",
         ];
         for name in wrong {
             let message = name.parse::<JudgeSpec>().unwrap_err().to_string();

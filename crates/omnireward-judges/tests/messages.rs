@@ -1,5 +1,7 @@
 //! Asks about real media and looks at the messages that are sent.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use omnireward_core::{
@@ -73,7 +75,9 @@ fn outline(parts: &[ChatPart]) -> String {
 
 fn bytes(part: &ChatPart) -> &Arc<[u8]> {
     match part {
-        ChatPart::Image { bytes, .. } | ChatPart::Audio { bytes, .. } | ChatPart::Video { bytes, .. } => bytes,
+        ChatPart::Image { bytes, .. }
+        | ChatPart::Audio { bytes, .. }
+        | ChatPart::Video { bytes, .. } => bytes,
         ChatPart::Text(text) => panic!("{text}"),
     }
 }
@@ -83,7 +87,12 @@ fn image_pair() -> Option<(PreferencePair, [PathBuf; 2])> {
     let mut files: Vec<PathBuf> = walk(folder, "jpg");
     files.truncate(2);
     let files: [PathBuf; 2] = files.try_into().unwrap();
-    let pair = PreferencePair::new("i", Task::T2I, "a room", responses(Modality::Image, files.clone()));
+    let pair = PreferencePair::new(
+        "i",
+        Task::T2I,
+        "a room",
+        responses(Modality::Image, files.clone()),
+    );
     Some((pair, files))
 }
 
@@ -138,7 +147,10 @@ async fn images_can_be_encoded_anew_and_shrunk() {
         ..MediaConfig::default()
     };
     let (width, height) = size(bytes(&parts(&pair, small).await[1]));
-    assert!((8_000..=10_000).contains(&(width * height)), "{width}×{height}");
+    assert!(
+        (8_000..=10_000).contains(&(width * height)),
+        "{width}×{height}"
+    );
 }
 
 #[tokio::test]
@@ -147,14 +159,29 @@ async fn videos_are_ten_frames_in_a_prompt_and_five_in_a_response() {
         return;
     };
     let files: [PathBuf; 2] = walk(folder, "mp4").try_into().unwrap();
-    let generated = PreferencePair::new("v", Task::T2V, "p", responses(Modality::Video, files.clone()));
+    let generated = PreferencePair::new(
+        "v",
+        Task::T2V,
+        "p",
+        responses(Modality::Video, files.clone()),
+    );
     let mut asked = PreferencePair::new("v", Task::TV2T, "p", ["x", "y"].map(Response::text));
-    asked.prompt.push(Part::Media(medium(Modality::Video, files[0].clone())));
+    asked
+        .prompt
+        .push(Part::Media(medium(Modality::Video, files[0].clone())));
 
     let frames = parts(&generated, MediaConfig::default()).await;
-    assert_eq!(outline(&frames).matches("5 × image/jpeg").count(), 2, "{}", outline(&frames));
+    assert_eq!(
+        outline(&frames).matches("5 × image/jpeg").count(),
+        2,
+        "{}",
+        outline(&frames)
+    );
     let outlined = outline(&parts(&asked, MediaConfig::default()).await);
-    assert!(outlined.contains("[[VIDEO]]\n\n10 × image/jpeg\n[[END OF VIDEO]]"), "{outlined}");
+    assert!(
+        outlined.contains("[[VIDEO]]\n\n10 × image/jpeg\n[[END OF VIDEO]]"),
+        "{outlined}"
+    );
 
     let three = NonZeroU32::new(3).unwrap();
     let few = MediaConfig {
@@ -197,7 +224,10 @@ async fn sounds_are_sent_apart_or_joined() {
     let joined = parts(&pair, config).await;
     assert_eq!(joined.len(), 2, "{}", outline(&joined));
     let joined = sound(&joined[0]);
-    assert_eq!(joined.samples.len(), one.samples.len() + 16_000 + other.samples.len());
+    assert_eq!(
+        joined.samples.len(),
+        one.samples.len() + 16_000 + other.samples.len()
+    );
     let silence = &joined.samples[one.samples.len()..][..16_000];
     assert!(silence.iter().all(|sample| *sample == 0.0));
 }
@@ -208,11 +238,20 @@ async fn meshes_are_sent_as_a_sheet_of_views() {
         return;
     };
     let file = walk(folder, "glb").remove(0);
-    let pair = PreferencePair::new("m", Task::T23D, "p", responses(Modality::Mesh, [file.clone(), file]));
+    let pair = PreferencePair::new(
+        "m",
+        Task::T23D,
+        "p",
+        responses(Modality::Mesh, [file.clone(), file]),
+    );
     let parts = parts(&pair, MediaConfig::default()).await;
     let sheet = image::decode(bytes(&parts[1]), &Limits::default()).unwrap();
     assert!(sheet.width() > 100 && sheet.height() > 100);
-    assert_eq!(bytes(&parts[1]), bytes(&parts[3]), "the same mesh is the same picture");
+    assert_eq!(
+        bytes(&parts[1]),
+        bytes(&parts[3]),
+        "the same mesh is the same picture"
+    );
 }
 
 #[tokio::test]
@@ -230,7 +269,12 @@ async fn a_medium_that_cannot_be_sent_is_named_with_its_pair() {
                 name: None,
             },
         };
-        PreferencePair::new("pair-7", Task::T2I, "p", [Response::media(fine), Response::media(media)])
+        PreferencePair::new(
+            "pair-7",
+            Task::T2I,
+            "p",
+            [Response::media(fine), Response::media(media)],
+        )
     };
     let whole = image::encode_jpeg(&omnireward_media::RgbImage::new(64, 64), 80);
     let sources = [
@@ -251,9 +295,17 @@ async fn a_medium_that_cannot_be_sent_is_named_with_its_pair() {
         },
     ];
     for source in sources {
-        let error = try_parts(&broken(source), MediaConfig::default()).await.unwrap_err();
+        let error = try_parts(&broken(source), MediaConfig::default())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, ModelErrorKind::Media);
-        assert_eq!(error.to_string(), "cannot send image `cat.png` of pair `pair-7`");
-        assert!(error.chain().len() > error.to_string().len(), "the cause is kept");
+        assert_eq!(
+            error.to_string(),
+            "cannot send image `cat.png` of pair `pair-7`"
+        );
+        assert!(
+            error.chain().len() > error.to_string().len(),
+            "the cause is kept"
+        );
     }
 }

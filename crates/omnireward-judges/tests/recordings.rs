@@ -1,5 +1,7 @@
 //! Replays published recordings and recomputes the figures that their authors published.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use futures::FutureExt;
@@ -18,7 +20,10 @@ fn pair(id: &str) -> PreferencePair {
 }
 
 fn ask(judge: &Replay, pair: &PreferencePair, setting: Setting) -> Result<Verdict, ModelError> {
-    judge.judge(pair, setting).now_or_never().expect("a recording waits for nothing")
+    judge
+        .judge(pair, setting)
+        .now_or_never()
+        .expect("a recording waits for nothing")
 }
 
 fn preference(judge: &Replay, id: &str) -> Option<Preference> {
@@ -28,11 +33,18 @@ fn preference(judge: &Replay, id: &str) -> Option<Preference> {
 /// The preference in the other order, turned back.
 fn preference_swapped(judge: &Replay, id: &str) -> Option<Preference> {
     let shown = shown_swapped(&pair(id));
-    ask(judge, &shown, Setting::WithTies).unwrap().swapped().preference
+    ask(judge, &shown, Setting::WithTies)
+        .unwrap()
+        .swapped()
+        .preference
 }
 
 fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
-    csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
+    csv::Reader::from_path(path)
+        .unwrap()
+        .deserialize()
+        .map(Result::unwrap)
+        .collect()
 }
 
 fn one_or_two(label: &str) -> Preference {
@@ -52,27 +64,44 @@ fn llmbar_accuracies_come_out_for_every_evaluator_and_order() {
     let mut checked = 0;
     for subset in ["natural", "adversarial_neighbor", "adversarial_gptinst"] {
         let file = folder.join(format!("{subset}.verdicts.csv"));
-        let published = fs::read_to_string(folder.join(format!("{subset}.published.json"))).unwrap();
+        let published =
+            fs::read_to_string(folder.join(format!("{subset}.published.json"))).unwrap();
         let published: Vec<Value> = serde_json::from_str(&published).unwrap();
         let labels: BTreeMap<String, Preference> = rows(&file)
             .into_iter()
-            .map(|row| (format!("{subset}/{}", row["row"]), one_or_two(&row["label"])))
+            .map(|row| {
+                (
+                    format!("{subset}/{}", row["row"]),
+                    one_or_two(&row["label"]),
+                )
+            })
             .collect();
         for figures in published {
             let judge = Replay::open(&file, figures["evaluator"].as_str()).unwrap();
             assert!(judge.is_order_sensitive());
             assert_eq!(judge.len(), 2 * labels.len());
             let hits = |asked: &dyn Fn(&str) -> Option<Preference>| {
-                labels.iter().filter(|(id, label)| asked(id) == Some(**label)).count()
+                labels
+                    .iter()
+                    .filter(|(id, label)| asked(id) == Some(**label))
+                    .count()
             };
-            let both = hits(&|id| preference(&judge, id).filter(|one| preference_swapped(&judge, id) == Some(*one)));
+            let both = hits(&|id| {
+                preference(&judge, id).filter(|one| preference_swapped(&judge, id) == Some(*one))
+            });
             for (figure, count) in [
                 ("accuracy_order1", hits(&|id| preference(&judge, id))),
-                ("accuracy_order2", hits(&|id| preference_swapped(&judge, id))),
+                (
+                    "accuracy_order2",
+                    hits(&|id| preference_swapped(&judge, id)),
+                ),
                 ("correct_in_both_orders", both),
             ] {
                 let written = figures[figure].as_str().unwrap();
-                assert!(written.starts_with(&format!("{count} / {}", labels.len())), "{figures} {count}");
+                assert!(
+                    written.starts_with(&format!("{count} / {}", labels.len())),
+                    "{figures} {count}"
+                );
                 checked += 1;
             }
         }
@@ -101,17 +130,25 @@ fn genai_bench_accuracies_come_out_for_every_judge() {
     let Some(expected) = real_data("EXPECTED.json") else {
         return;
     };
-    let expected: Vec<Value> = serde_json::from_str(&fs::read_to_string(expected).unwrap()).unwrap();
+    let expected: Vec<Value> =
+        serde_json::from_str(&fs::read_to_string(expected).unwrap()).unwrap();
     let mut checked = 0;
     for subset in ["image_generation", "image_edition"] {
         let file = folder.join(format!("{subset}.votes.csv"));
         let human = rows(&file);
         let name = format!("judge_outputs/genai_bench/{subset}.votes.csv");
-        let figures = expected.iter().find(|entry| entry["file"] == name.as_str()).unwrap();
+        let figures = expected
+            .iter()
+            .find(|entry| entry["file"] == name.as_str())
+            .unwrap();
         for (model, figures) in figures["per_judge"].as_object().unwrap() {
             let judge = Replay::open(&file, Some(model)).unwrap();
             let hits = human.iter().filter(|row| {
-                let verdict = ask(&judge, &pair(&format!("{subset}/{}", row["idx"])), Setting::WithTies);
+                let verdict = ask(
+                    &judge,
+                    &pair(&format!("{subset}/{}", row["idx"])),
+                    Setting::WithTies,
+                );
                 let (vote, expected) = vote(&row["human_vote"]);
                 let verdict = verdict.unwrap();
                 let same = verdict.raw.as_deref() == Some(vote);
@@ -121,7 +158,10 @@ fn genai_bench_accuracies_come_out_for_every_judge() {
             });
             let percent = 100.0 * hits.count() as f64 / human.len() as f64;
             let published = figures["from_verdict_match"].as_f64().unwrap();
-            assert!((percent - published).abs() < 0.0051, "{subset} {model}: {percent} {published}");
+            assert!(
+                (percent - published).abs() < 0.0051,
+                "{subset} {model}: {percent} {published}"
+            );
             checked += 1;
         }
     }
@@ -146,9 +186,15 @@ fn a_wrong_or_missing_judge_lists_those_recorded() {
     };
     let missing = Replay::open(&file, None).unwrap_err();
     assert!(matches!(missing, Error::SelectorNeeded { .. }));
-    assert!(missing.to_string().contains("gemini-1.5-pro, gpt4o"), "{missing}");
+    assert!(
+        missing.to_string().contains("gemini-1.5-pro, gpt4o"),
+        "{missing}"
+    );
     let wrong = Replay::open(&file, Some("gpt5")).unwrap_err().to_string();
-    assert!(wrong.contains("no judge `gpt5`") && wrong.contains("kosmos2"), "{wrong}");
+    assert!(
+        wrong.contains("no judge `gpt5`") && wrong.contains("kosmos2"),
+        "{wrong}"
+    );
 }
 
 #[test]
@@ -157,8 +203,18 @@ fn audiojudge_accuracies_come_out_and_swapped_rows_are_in_the_presented_order() 
         return;
     };
     for (stem, conditions) in [
-        ("tmhintq", [("groundtruth", 0.66), ("asr", 0.715), ("none", 0.705)]),
-        ("speed", [("groundtruth", 0.391_061), ("asr", 0.418_994), ("none", 0.469_274)]),
+        (
+            "tmhintq",
+            [("groundtruth", 0.66), ("asr", 0.715), ("none", 0.705)],
+        ),
+        (
+            "speed",
+            [
+                ("groundtruth", 0.391_061),
+                ("asr", 0.418_994),
+                ("none", 0.469_274),
+            ],
+        ),
     ] {
         let file = folder.join(format!("{stem}.csv"));
         let judge = Replay::open(&file, None).unwrap();
@@ -166,15 +222,25 @@ fn audiojudge_accuracies_come_out_and_swapped_rows_are_in_the_presented_order() 
         let rows = rows(&file);
         for (condition, expected) in conditions {
             let of = |swapped: &str| {
-                let rows = rows.iter().filter(move |row| row["transcript_given"] == condition);
-                rows.filter(|row| row["orders_swapped"] == swapped).collect::<Vec<_>>()
+                let rows = rows
+                    .iter()
+                    .filter(move |row| row["transcript_given"] == condition);
+                rows.filter(|row| row["orders_swapped"] == swapped)
+                    .collect::<Vec<_>>()
             };
             let id = |row: &BTreeMap<String, String>| format!("{stem}/{}/{condition}", row["item"]);
-            let label = |row: &BTreeMap<String, String>| one_or_two(&row["ground_truth_original_order"]);
+            let label =
+                |row: &BTreeMap<String, String>| one_or_two(&row["ground_truth_original_order"]);
             let straight = of("0");
-            let hits = straight.iter().filter(|row| preference(&judge, &id(row)) == Some(label(row))).count();
+            let hits = straight
+                .iter()
+                .filter(|row| preference(&judge, &id(row)) == Some(label(row)))
+                .count();
             let accuracy = hits as f64 / straight.len() as f64;
-            assert!((accuracy - expected).abs() < 1e-6, "{stem} {condition} {accuracy}");
+            assert!(
+                (accuracy - expected).abs() < 1e-6,
+                "{stem} {condition} {accuracy}"
+            );
             for row in of("1") {
                 // Presented the other way round, agreeing with the label means naming the other.
                 let agrees = preference_swapped(&judge, &id(row)) == Some(label(row));
@@ -184,7 +250,11 @@ fn audiojudge_accuracies_come_out_and_swapped_rows_are_in_the_presented_order() 
         }
         let shown = shown_swapped(&pair(&format!("{stem}/{}/groundtruth", rows[0]["item"])));
         let error = ask(&judge, &shown, Setting::WithTies).unwrap_err();
-        assert_eq!(error.kind, ModelErrorKind::NotRecorded, "only one order was recorded for it");
+        assert_eq!(
+            error.kind,
+            ModelErrorKind::NotRecorded,
+            "only one order was recorded for it"
+        );
     }
 }
 
@@ -202,9 +272,13 @@ fn audiojudge_chat_accuracies_come_out() {
         assert!(!judge.is_order_sensitive());
         let rows = rows(&file);
         let agrees = |row: &&BTreeMap<String, String>| {
-            preference(&judge, &format!("{stem}/{}", row["index"])) == Some(one_or_two(&row["human_winner"]))
+            preference(&judge, &format!("{stem}/{}", row["index"]))
+                == Some(one_or_two(&row["human_winner"]))
         };
-        assert_eq!((rows.iter().filter(agrees).count(), rows.len()), (hits, total));
+        assert_eq!(
+            (rows.iter().filter(agrees).count(), rows.len()),
+            (hits, total)
+        );
     }
 }
 
@@ -219,8 +293,9 @@ fn rm_bench_accuracies_come_out() {
     let mut share = [[0.0; 3]; 3];
     for (chosen, cells) in share.iter_mut().enumerate() {
         for (rejected, cell) in cells.iter_mut().enumerate() {
-            let wins = (0..1327)
-                .filter(|row| preference(&judge, &format!("{row}/{chosen}-{rejected}")) == Some(First));
+            let wins = (0..1327).filter(|row| {
+                preference(&judge, &format!("{row}/{chosen}-{rejected}")) == Some(First)
+            });
             *cell = 100.0 * wins.count() as f64 / 1327.0;
         }
     }
@@ -231,7 +306,11 @@ fn rm_bench_accuracies_come_out() {
         assert!((found - expected).abs() < 0.001, "{found} {expected}");
     }
     let swapped = preference_swapped(&judge, "0/1-1");
-    assert_eq!(swapped, preference(&judge, "0/1-1"), "scores hold in both orders");
+    assert_eq!(
+        swapped,
+        preference(&judge, "0/1-1"),
+        "scores hold in both orders"
+    );
 }
 
 #[test]
@@ -253,7 +332,10 @@ fn mj_bench_accuracies_come_out_for_every_metric() {
         ("pickscore_v1", 98.57),
     ] {
         let judge = Replay::open(&file, Some(metric)).unwrap();
-        let hits = ids.iter().filter(|id| preference(&judge, id) == Some(First)).count();
+        let hits = ids
+            .iter()
+            .filter(|id| preference(&judge, id) == Some(First))
+            .count();
         let found = 100.0 * hits as f64 / ids.len() as f64;
         assert!((found - percent).abs() < 0.005, "{metric} {found}");
     }
@@ -266,14 +348,19 @@ fn vicuna_totals_come_out() {
     };
     let judge = Replay::open(&folder, None).unwrap();
     for (stem, totals) in [
-        ("alpaca-13b_vs_vicuna-13b", [583.0, 704.0]),
-        ("llama-13b_vs_vicuna-13b", [513.0, 694.0]),
+        ("alpaca-13b_vs_vicuna-13b", [583, 704]),
+        ("llama-13b_vs_vicuna-13b", [513, 694]),
     ] {
-        let mut found = [0.0, 0.0];
+        let mut found = [0_u32; 2];
         for question in 1..=80 {
-            let verdict = ask(&judge, &pair(&format!("{stem}/{question}")), Setting::WithTies).unwrap();
+            let verdict = ask(
+                &judge,
+                &pair(&format!("{stem}/{question}")),
+                Setting::WithTies,
+            )
+            .unwrap();
             let scores = verdict.scores.unwrap();
-            found = [found[0] + scores[0], found[1] + scores[1]];
+            found = [found[0] + scores[0] as u32, found[1] + scores[1] as u32];
             assert!(verdict.rationale.is_some());
         }
         assert_eq!(found, totals);
@@ -300,11 +387,20 @@ fn tifa_scores_are_found_by_the_responses_images() {
     let pair = PreferencePair::new("any", Task::T2I, "p", responses);
     let judge = Replay::open(&file, Some("tifa_vilt")).unwrap();
     let verdict = ask(&judge, &pair, Setting::WithTies).unwrap();
-    assert_eq!((verdict.preference, verdict.scores), (Some(Second), Some(vec![0.75, 1.0])));
+    assert_eq!(
+        (verdict.preference, verdict.scores),
+        (Some(Second), Some(vec![0.75, 1.0]))
+    );
     let swapped = ask(&judge, &shown_swapped(&pair), Setting::WithTies).unwrap();
-    assert_eq!((swapped.preference, swapped.scores), (Some(First), Some(vec![1.0, 0.75])));
+    assert_eq!(
+        (swapped.preference, swapped.scores),
+        (Some(First), Some(vec![1.0, 0.75]))
+    );
     let metrics = Replay::open(&file, None).unwrap_err().to_string();
-    assert!(metrics.contains("clipscore_vitb32") && !metrics.contains("text_id"), "{metrics}");
+    assert!(
+        metrics.contains("clipscore_vitb32") && !metrics.contains("text_id"),
+        "{metrics}"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Reads real replies of published judges, whose authors recorded what they read in them.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use omnireward_core::{Preference, Setting};
@@ -12,7 +14,8 @@ struct Vote {
     idx: u64,
     model: String,
     response: String,
-    parsed_vote: Option<String>,
+    #[serde(rename = "parsed_vote")]
+    parsed: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -20,13 +23,16 @@ struct Completion {
     row: u64,
     evaluator: String,
     swapped: bool,
-    completion: String,
+    #[serde(rename = "completion")]
+    text: String,
     parsed_winner: Option<String>,
 }
 
 fn lines<T: DeserializeOwned>(path: &Path) -> Vec<T> {
     let text = fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// Which replies were read differently than by their authors, by model.
@@ -46,7 +52,7 @@ fn genai_bench_replies_read_as_recorded_or_not_at_all() {
                 Ok(reading) => Some(vote.response[reading.token].to_owned()),
                 Err(_) => None,
             };
-            if token == vote.parsed_vote {
+            if token == vote.parsed {
                 *read_alike.entry(vote.model).or_default() += 1;
             } else {
                 // Never another answer than the authors': at worst none.
@@ -55,7 +61,8 @@ fn genai_bench_replies_read_as_recorded_or_not_at_all() {
             }
         }
     }
-    let counts = |pairs: &[(&str, usize)]| pairs.iter().map(|(m, n)| ((*m).to_owned(), *n)).collect();
+    let counts =
+        |pairs: &[(&str, usize)]| pairs.iter().map(|(m, n)| ((*m).to_owned(), *n)).collect();
     let expected: BTreeMap<String, usize> = counts(&[
         ("cogvlm", 120),
         ("gpt4o", 120),
@@ -65,7 +72,10 @@ fn genai_bench_replies_read_as_recorded_or_not_at_all() {
     assert_eq!(read_alike, expected);
     // These list every answer as their verdict, or write tokens that were not asked for, such as
     // `[[AB=Good]]`; their authors took the first thing in brackets.
-    assert_eq!(unread, counts(&[("instructblip", 6), ("minicpm-V-2.5", 23)]));
+    assert_eq!(
+        unread,
+        counts(&[("instructblip", 6), ("minicpm-V-2.5", 23)])
+    );
 }
 
 #[test]
@@ -80,17 +90,25 @@ fn llmbar_completions_read_as_recorded() {
         for reply in lines::<Completion>(&folder.join(format!("{subset}.cot_completions.jsonl"))) {
             total += 1;
             let winner = parser
-                .read(&reply.completion, Setting::WithoutTies)
+                .read(&reply.text, Setting::WithoutTies)
                 .ok()
                 .map(|reading| in_dataset_order(reading.preference, reply.swapped));
             if winner != reply.parsed_winner.as_deref() {
-                differences.push((subset, reply.row, reply.evaluator, winner, reply.parsed_winner));
+                differences.push((
+                    subset,
+                    reply.row,
+                    reply.evaluator,
+                    winner,
+                    reply.parsed_winner,
+                ));
             }
         }
     }
     assert_eq!(total, 960);
     // One model says both sentences in a reply. The authors took the first.
-    let falcon = differences.iter().all(|(_, _, evaluator, ..)| evaluator == "Falcon/CoT");
+    let falcon = differences
+        .iter()
+        .all(|(_, _, evaluator, ..)| evaluator == "Falcon/CoT");
     assert!(differences.len() == 3 && falcon, "{differences:#?}");
 }
 

@@ -201,9 +201,13 @@ fn by_content(bytes: &[u8]) -> Option<Format> {
     let keyword = first.split_whitespace().next()?;
     match keyword {
         "solid" => Some(Format::Stl),
-        "OFF" | "COFF" | "NOFF" | "STOFF" => Some(Format::Off),
+        "COFF" | "NOFF" | "STOFF" => Some(Format::Off),
         "v" | "vn" | "vt" | "f" | "o" | "g" | "s" | "l" | "mtllib" | "usemtl" => Some(Format::Obj),
-        _ => None,
+        // Some writers put no space between the keyword and the first count.
+        _ => keyword
+            .strip_prefix("OFF")
+            .filter(|count| count.bytes().all(|byte| byte.is_ascii_digit()))
+            .map(|_| Format::Off),
     }
 }
 

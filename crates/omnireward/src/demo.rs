@@ -21,15 +21,15 @@ pub(crate) async fn demo(args: DemoArgs, quiet: bool) -> Result<Outcome> {
     fs::create_dir_all(&args.out)
         .and_then(|()| fs::write(&recorded, RECORDED))
         .with_context(|| format!("cannot write `{}`", recorded.display()))?;
-    let baseline = format!("eval --judge baseline:random --benchmark embedded --out {out}/baseline");
+    let baseline = format!("omnireward eval --judge baseline:random --benchmark embedded --out {out}/baseline");
     let replay = format!(
-        "eval --judge replay:{out}/recorded.jsonl --benchmark embedded --tasks T2T,T2I --out {out}/recorded"
+        "omnireward eval --judge replay:{out}/recorded.jsonl --benchmark embedded --tasks T2T,T2I --out {out}/recorded"
     );
     let mut runs = Vec::new();
     for command in [&baseline, &replay] {
-        printer::note(&format!("$ omnireward {command}"));
+        printer::note(&format!("$ {command}"));
         let eval_args = parse(command)?;
-        let ended = eval::ask_all(&eval_args, quiet).await?;
+        let ended = eval::ask_all(&eval_args, command.clone(), quiet).await?;
         let run = Run::load(&ended.dir, &eval_args.reporting)?;
         ended.dir.write_json("results.json", &run.results)?;
         runs.push(run);
@@ -47,10 +47,9 @@ pub(crate) async fn demo(args: DemoArgs, quiet: bool) -> Result<Outcome> {
 }
 
 fn parse(command: &str) -> Result<EvalArgs> {
-    let words = std::iter::once("omnireward").chain(command.split(' '));
-    match Cli::try_parse_from(words)?.command {
+    match Cli::try_parse_from(command.split(' '))?.command {
         Command::Eval(args) => Ok(*args),
-        Command::Demo(_) | Command::Report(_) => unreachable!("the demo's commands begin with `eval`"),
+        Command::Demo(_) | Command::Report(_) => unreachable!("the demo's commands are evaluations"),
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn eval(args: EvalArgs, quiet: bool) -> Result<Outcome> {
     if args.dry_run {
         return dry_run(&args, quiet).await;
     }
-    let ended = ask_all(&args, quiet).await?;
+    let ended = ask_all(&args, command_line(), quiet).await?;
     let run = Run::load(&ended.dir, &args.reporting)?;
     report::finish(&ended.dir, &run, &ended.benchmark, &args.reporting)?;
     Ok(outcome(&ended.end, &run, args.min_accuracy))
@@ -42,13 +42,14 @@ pub(crate) struct Ended {
     end: RunEnd,
 }
 
-/// Asks the judge every question that the run directory holds no answer to.
-pub(crate) async fn ask_all(args: &EvalArgs, quiet: bool) -> Result<Ended> {
+/// Asks the judge every question that the run directory holds no answer to. `command` is what
+/// repeats the run.
+pub(crate) async fn ask_all(args: &EvalArgs, command: String, quiet: bool) -> Result<Ended> {
     let benchmark =
         Benchmark::open(&args.benchmark, &args.reading, &args.questions.tasks, quiet).await?;
     let prepared = Prepared::new(&args.judge, &args.chat)?;
     let judge = prepared.judge(&args.chat, |model| model)?;
-    let manifest = manifest(args, judge.as_ref(), &benchmark);
+    let manifest = manifest(args, command, judge.as_ref(), &benchmark);
     if !quiet {
         announce(args, judge.as_ref(), &benchmark, &manifest.plan)?;
     }
@@ -93,11 +94,16 @@ async fn dry_run(args: &EvalArgs, quiet: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn manifest(args: &EvalArgs, judge: &dyn Judge, benchmark: &Benchmark) -> RunManifest {
+fn manifest(
+    args: &EvalArgs,
+    command: String,
+    judge: &dyn Judge,
+    benchmark: &Benchmark,
+) -> RunManifest {
     RunManifest {
         omnireward: env!("CARGO_PKG_VERSION").to_owned(),
         started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        command: command_line(),
+        command,
         plan: plan(&args.questions, benchmark),
         judge: JudgeRecord::new(args.judge.to_string(), judge.identity()),
         benchmark: benchmark.record.clone(),
@@ -129,7 +135,7 @@ fn plan(questions: &QuestionArgs, benchmark: &Benchmark) -> RunPlan {
 }
 
 /// The command as it was typed, for repeating it. Keys are never arguments.
-pub(crate) fn command_line() -> String {
+fn command_line() -> String {
     let quote = |word: String| {
         if word.is_empty() || word.contains([' ', '"', '\'', '#', '&', ';', '$', '*', '(', ')']) {
             format!("'{}'", word.replace('\'', r"'\''"))

@@ -1,4 +1,4 @@
-//! AudioJudge's tables: which of two clips is better, as told by the ground truth or by people,
+//! `AudioJudge`'s tables: which of two clips is better, as told by the ground truth or by people,
 //! beside what a judge said. Only the pairs are read here; the judge's verdicts and reasons are
 //! recordings. The clips are not included, and neither are prompts, so the prompt is empty.
 //!

@@ -1,4 +1,4 @@
-//! ImageReward: pictures generated for one prompt, ranked.
+//! `ImageReward`: pictures generated for one prompt, ranked.
 //!
 //! * `rankings.jsonl`: `id`, `prompt`, `generations` (picture names) and `ranking` (1 is best,
 //!   equal ranks are a tie) by people.

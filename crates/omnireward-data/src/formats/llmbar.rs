@@ -1,4 +1,4 @@
-//! LLMBar: instruction-following pairs of which one answer is objectively better.
+//! `LLMBar`: instruction-following pairs of which one answer is objectively better.
 //!
 //! Each file is a JSON array of `input`, `output_1`, `output_2` and `label` (1 or 2). A pair's id
 //! is `<set>/<row>`, rows counted from 0, where the set is the file's name without extension;
@@ -65,7 +65,7 @@ fn set_of(file: &Path) -> String {
 }
 
 fn pair(
-    stem: &str,
+    set: &str,
     RawRow {
         index, mut record, ..
     }: RawRow,

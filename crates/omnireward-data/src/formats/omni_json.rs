@@ -3,7 +3,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::File,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
@@ -89,8 +89,8 @@ pub fn omni_json<P: Borrow<PreferencePair>>(
         let outgoing = Outgoing::new(pair.borrow(), Format::OmniJson)?;
         let record = record(&outgoing, &media)?;
         let file = match files.entry(outgoing.task) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
                 entry.insert(ArrayFile::create(root.join(file_name(outgoing.task)))?)
             }
         };

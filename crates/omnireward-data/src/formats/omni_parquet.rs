@@ -25,6 +25,10 @@ pub(crate) fn matches(path: &Path) -> bool {
     !files(path).is_empty()
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the table of formats holds functions that may fail"
+)]
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
     Ok(files(path)
         .into_iter()

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::File,
     mem,
     path::{Path, PathBuf},
@@ -58,15 +58,14 @@ pub fn omni_parquet<P: Borrow<PreferencePair>>(
     for pair in pairs {
         let outgoing = Outgoing::new(pair.borrow(), Format::OmniParquet)?;
         let cells = cells(&outgoing, &media)?;
-        if !tables.contains_key(&outgoing.task) {
-            let file = root
-                .join(outgoing.task.key())
-                .join("test-00000-of-00001.parquet");
-            tables.insert(outgoing.task, Table::create(file, &cells)?);
-        }
-        let table = tables
-            .get_mut(&outgoing.task)
-            .expect("it was put there if it was not");
+        let table = match tables.entry(outgoing.task) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let folder = root.join(outgoing.task.key());
+                let file = folder.join("test-00000-of-00001.parquet");
+                entry.insert(Table::create(file, &cells)?)
+            }
+        };
         table.push(cells, outgoing.id)?;
         written += 1;
     }

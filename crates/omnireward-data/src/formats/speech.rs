@@ -1,11 +1,11 @@
 //! Pairs of recorded speech with their clips.
 //!
-//! * SpeakBench: `id`, `instruction` (also as speech, `instruction_audio`, kept in `extra`),
+//! * `SpeakBench`: `id`, `instruction` (also as speech, `instruction_audio`, kept in `extra`),
 //!   `audio_a`, `audio_b`, `model_a`, `model_b`, `preferred` (`a`, `b` or `tie`).
 //! * Speaking rate: `id`, `criterion`, `audio_a`, `audio_b`, `transcript_a`, `transcript_b`,
 //!   `preferred`. No prompt asked for these recordings.
 //!
-//! A pair's id is its `id`. SpeakBench pairs of one instruction share a group.
+//! A pair's id is its `id`. `SpeakBench` pairs of one instruction share a group.
 
 use omnireward_core::{Modality, PreferencePair, Response, Task};
 

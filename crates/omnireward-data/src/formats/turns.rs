@@ -63,17 +63,17 @@ pub(crate) struct Turn {
 
 /// Makes a conversation the prompt of a pair.
 pub(crate) fn set_prompt(pair: &mut PreferencePair, turns: Vec<Turn>) {
-    match &turns[..] {
-        [
-            Turn {
-                speaker: Speaker::User,
-                parts,
-            },
-        ] => pair.prompt.clone_from(parts),
-        _ => {
-            pair.extra.insert(TURNS.to_owned(), messages(&turns));
-            pair.prompt = written_out(&turns);
-        }
+    if let [
+        Turn {
+            speaker: Speaker::User,
+            parts,
+        },
+    ] = &turns[..]
+    {
+        pair.prompt.clone_from(parts);
+    } else {
+        pair.extra.insert(TURNS.to_owned(), messages(&turns));
+        pair.prompt = written_out(&turns);
     }
     if pair.prompt.is_empty() {
         pair.prompt.push(ContentPart::Text(String::new()));
@@ -85,15 +85,12 @@ pub(crate) fn written_out(turns: &[Turn]) -> Vec<ContentPart> {
     let mut parts = Vec::new();
     for turn in turns {
         let heading = format!("{}: ", turn.speaker.heading());
-        match turn.parts.split_first() {
-            Some((ContentPart::Text(text), rest)) => {
-                parts.push(ContentPart::Text(heading + text));
-                parts.extend_from_slice(rest);
-            }
-            _ => {
-                parts.push(ContentPart::Text(heading));
-                parts.extend_from_slice(&turn.parts);
-            }
+        if let Some((ContentPart::Text(text), rest)) = turn.parts.split_first() {
+            parts.push(ContentPart::Text(heading + text));
+            parts.extend_from_slice(rest);
+        } else {
+            parts.push(ContentPart::Text(heading));
+            parts.extend_from_slice(&turn.parts);
         }
     }
     parts

@@ -1,4 +1,4 @@
-//! VideoAlign: two generated videos and which is better in each of three respects.
+//! `VideoAlign`: two generated videos and which is better in each of three respects.
 //!
 //! A table with `path_A`, `path_B`, `prompt`, `VQ`, `MQ`, `TA` (`A`, `B` or `same`), frame rates
 //! and frame counts. Each row gives three pairs, one a criterion: visual quality, motion quality

@@ -1,11 +1,11 @@
-//! VideoPhy and VideoPhy-2: single videos with labels, which make pairs only when they share a
+//! `VideoPhy` and `VideoPhy-2`: single videos with labels, which make pairs only when they share a
 //! prompt.
 //!
-//! * VideoPhy: a table with `video`, `caption`, and 0 or 1 for `human_semantic_adherence` and
+//! * `VideoPhy`: a table with `video`, `caption`, and 0 or 1 for `human_semantic_adherence` and
 //!   `human_physical_commonsense`. Every two videos of one caption make a pair under each of the
 //!   two criteria, ids `<criterion>/<video>_vs_<video>` without extensions; see
 //!   [`ratings`](super::ratings).
-//! * VideoPhy-2: `video`, `physical_rule` and an automatic verdict, 0 for violated, 1 for followed
+//! * `VideoPhy-2`: `video`, `physical_rule` and an automatic verdict, 0 for violated, 1 for followed
 //!   and 2 for "cannot be told". Two videos of one `caption` make a pair under a rule they share,
 //!   unless a verdict is 2. The published examples name no caption, so they hold no pairs.
 //!
@@ -71,7 +71,7 @@ const CRITERIA: [(&str, &str, &str); 2] = [
 
 const VERDICT: &str = "autorater_score_0violated_1followed_2notgroundable";
 
-/// The verdict of VideoPhy-2 that says nothing about the rule.
+/// The verdict of `VideoPhy-2` that says nothing about the rule.
 const NOT_GROUNDABLE: f64 = 2.0;
 
 fn is_first(sketch: &Sketch) -> bool {

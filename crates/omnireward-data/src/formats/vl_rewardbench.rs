@@ -78,13 +78,11 @@ fn pair(
 
 fn ranking(record: &mut Record) -> Result<Preference, Fault> {
     let ranks = source::numbers(record, "human_ranking")?;
-    match ranks[..] {
-        [first, second] => Ok(Preference::from_lower(first, second)),
-        _ => {
-            let found = Value::from(ranks);
-            Err(wrong_type("two ranks", &found).in_field("human_ranking"))
-        }
-    }
+    let [first, second] = ranks[..] else {
+        let found = Value::from(ranks);
+        return Err(wrong_type("two ranks", &found).in_field("human_ranking"));
+    };
+    Ok(Preference::from_lower(first, second))
 }
 
 fn responses(record: &mut Record) -> Result<Vec<Response>, Fault> {

@@ -175,6 +175,6 @@ pub(crate) fn extracted_media(root: &Path) -> Option<PathBuf> {
 pub(crate) fn shared_blobs(real_root: &Path) -> Option<PathBuf> {
     real_root
         .ancestors()
-        .find_map(|ancestor| repo_of(ancestor))
+        .find_map(repo_of)
         .map(|(repo, _)| repo.join("blobs"))
 }

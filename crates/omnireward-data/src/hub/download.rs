@@ -62,9 +62,11 @@ impl Remote {
         // Fails when a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let endpoint = Url::parse(&config.endpoint)
-            .and_then(|url| match url.cannot_be_a_base() {
-                true => Err(url::ParseError::RelativeUrlWithCannotBeABaseBase),
-                false => Ok(url),
+            .and_then(|url| {
+                if url.cannot_be_a_base() {
+                    return Err(url::ParseError::RelativeUrlWithCannotBeABaseBase);
+                }
+                Ok(url)
             })
             .map_err(|source| HubError::Endpoint {
                 endpoint: config.endpoint.clone(),
@@ -473,7 +475,7 @@ impl Partial {
     }
 }
 
-/// Large files have their SHA-256 as ETag; small ones a git object id, which is shorter.
+/// Large files have their SHA-256 as `ETag`; small ones a git object id, which is shorter.
 fn is_sha256(etag: &str) -> bool {
     etag.len() == 64 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

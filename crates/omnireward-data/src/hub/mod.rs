@@ -89,7 +89,7 @@ impl HubClient {
             let target = cache.extracted(&revision);
             tokio::task::spawn_blocking(move || extract::once(&archive, &target))
                 .await
-                .expect("extraction does not panic and is never aborted")?;
+                .unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))?;
         }
         Ok(Snapshot { path, revision })
     }

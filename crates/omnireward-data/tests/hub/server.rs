@@ -113,10 +113,10 @@ pub(crate) fn is_large(bytes: &[u8]) -> bool {
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
+    let digest = Sha256::digest(bytes);
+    digest
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The name under which a cache keeps a file: small files have a 40-digit object id.
@@ -237,7 +237,9 @@ fn content(hub: &Hub, name: &str, bytes: &[u8], request: &Request) -> Response {
     let start = range_start(request.headers()).filter(|_| !hub.no_ranges);
     let mut rest = bytes.to_vec();
     if hub.corrupt {
-        rest.iter_mut().for_each(|byte| *byte ^= 1);
+        for byte in &mut rest {
+            *byte ^= 1;
+        }
     }
     let rest = rest.split_off(start.unwrap_or(0));
     let length = rest.len();

@@ -164,7 +164,9 @@ impl Accuracy {
     /// Sums up one tally for each cluster, with a clustered Wilson interval.
     pub(crate) fn of_clusters(tallies: &[Tally], scale: Scale) -> Self {
         let mut total = Tally::default();
-        tallies.iter().for_each(|tally| total += *tally);
+        for tally in tallies {
+            total += *tally;
+        }
         let clusters: Vec<Cluster> = tallies
             .iter()
             .map(|tally| tally.cluster(scale.policy, scale.setting))
@@ -194,20 +196,29 @@ mod tests {
 
     #[test]
     fn policies_differ_only_in_what_failures_count() {
-        let tally: Tally = [Some(true), Some(true), Some(false), None].into_iter().collect();
-        let of = |policy| tally.accuracy(policy, Setting::WithoutTies).unwrap();
-        assert_eq!(of(FailurePolicy::Wrong), 0.5);
-        assert_eq!(of(FailurePolicy::Coin), 0.625);
-        assert!((of(FailurePolicy::LeftOut) - 2.0 / 3.0).abs() < 1e-15);
+        let tally: Tally = [Some(true), Some(true), Some(false), None]
+            .into_iter()
+            .collect();
+        let of = |policy| tally.accuracy(policy, Setting::WithoutTies);
+        let expected = [Some(0.5), Some(0.625), Some(2.0 / 3.0)];
+        assert_eq!(FailurePolicy::ALL.map(of), expected);
         assert_eq!(tally.coverage(), Some(0.75));
-        let with_ties = tally.accuracy(FailurePolicy::Coin, Setting::WithTies).unwrap();
+        let with_ties = tally
+            .accuracy(FailurePolicy::Coin, Setting::WithTies)
+            .unwrap();
         assert!((with_ties - (2.0 + 1.0 / 3.0) / 4.0).abs() < 1e-15);
     }
 
     #[test]
     fn nothing_scored_is_no_number() {
         let tally: Tally = [None, None].into_iter().collect();
-        assert_eq!(tally.accuracy(FailurePolicy::LeftOut, Setting::WithTies), None);
-        assert_eq!(tally.accuracy(FailurePolicy::Wrong, Setting::WithTies), Some(0.0));
+        assert_eq!(
+            tally.accuracy(FailurePolicy::LeftOut, Setting::WithTies),
+            None
+        );
+        assert_eq!(
+            tally.accuracy(FailurePolicy::Wrong, Setting::WithTies),
+            Some(0.0)
+        );
     }
 }

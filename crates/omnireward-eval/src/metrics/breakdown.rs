@@ -1,7 +1,4 @@
-use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use omnireward_core::Preference;
 use serde::{Deserialize, Serialize};

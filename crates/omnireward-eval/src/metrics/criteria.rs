@@ -50,7 +50,11 @@ impl CriterionFollowing {
             .count();
         let unmoved = groups
             .iter()
-            .filter(|group| group.iter().all(|j| j.verdict.is_some() && j.verdict == group[0].verdict))
+            .filter(|group| {
+                group
+                    .iter()
+                    .all(|j| j.verdict.is_some() && j.verdict == group[0].verdict)
+            })
             .count();
         let count = groups.len() as f64;
         Some(Self {
@@ -97,10 +101,22 @@ fn has_several_criteria(group: &[&Judged<'_>]) -> bool {
 ///
 /// A group can hold several pairs of responses when it comes from a ranked list: then ids end in
 /// `#i-j`, which tells them apart.
-fn responses_key<'a>(judged: &Judged<'a>) -> (omnireward_core::Task, &'a str, [Option<&'a str>; 2], &'a str) {
+fn responses_key<'a>(
+    judged: &Judged<'a>,
+) -> (
+    omnireward_core::Task,
+    &'a str,
+    [Option<&'a str>; 2],
+    &'a str,
+) {
     let row = judged.row;
     let models = [row.models[0].as_deref(), row.models[1].as_deref()];
-    (row.task, &row.group, models, comparison_suffix(&row.pair_id))
+    (
+        row.task,
+        &row.group,
+        models,
+        comparison_suffix(&row.pair_id),
+    )
 }
 
 /// The `i-j` of an id that ends in `#i-j`, or nothing.
@@ -108,7 +124,11 @@ fn comparison_suffix(id: &str) -> &str {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     id.rsplit_once('#')
         .map(|(_, suffix)| suffix)
-        .filter(|suffix| suffix.split_once('-').is_some_and(|(i, j)| is_number(i) && is_number(j)))
+        .filter(|suffix| {
+            suffix
+                .split_once('-')
+                .is_some_and(|(i, j)| is_number(i) && is_number(j))
+        })
         .unwrap_or_default()
 }
 

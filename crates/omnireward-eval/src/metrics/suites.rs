@@ -40,7 +40,13 @@ pub const REWARD_BENCH_SECTIONS: [(&str, &[&str]); 4] = [
     (
         "Reasoning",
         &[
-            "math-prm", "hep-cpp", "hep-go", "hep-java", "hep-js", "hep-python", "hep-rust",
+            "math-prm",
+            "hep-cpp",
+            "hep-go",
+            "hep-java",
+            "hep-js",
+            "hep-python",
+            "hep-rust",
         ],
     ),
 ];
@@ -74,9 +80,7 @@ pub fn reward_bench_weight(subset: &str) -> Option<u64> {
 ///
 /// `accuracy` gives a subset's accuracy; a section's subsets without one are left out, and a
 /// section without any is not listed.
-pub fn reward_bench_sections(
-    accuracy: impl Fn(&str) -> Option<f64>,
-) -> Vec<(&'static str, f64)> {
+pub fn reward_bench_sections(accuracy: impl Fn(&str) -> Option<f64>) -> Vec<(&'static str, f64)> {
     REWARD_BENCH_SECTIONS
         .iter()
         .filter_map(|(section, subsets)| {
@@ -133,7 +137,9 @@ pub fn style_matrix(items: &[StyleScores]) -> Option<StyleMatrix> {
     }
     let cells: [[f64; 3]; 3] = std::array::from_fn(|c| {
         std::array::from_fn(|r| {
-            let hits = items.iter().filter(|item| item.chosen[c] > item.rejected[r]);
+            let hits = items
+                .iter()
+                .filter(|item| item.chosen[c] > item.rejected[r]);
             hits.count() as f64 / items.len() as f64
         })
     });
@@ -153,11 +159,16 @@ pub fn style_matrix(items: &[StyleScores]) -> Option<StyleMatrix> {
 ///
 /// This is how RewardBench 2 counts its four-way subsets. NaN is never highest; `None` without
 /// scores.
+#[expect(clippy::float_cmp, reason = "the highest score is one of the scores")]
 pub fn best_of(scores: &[f64]) -> Option<f64> {
     let right = *scores.first()?;
     let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sharing = scores.iter().filter(|score| **score == best).count();
-    Some(if right == best { 1.0 / sharing as f64 } else { 0.0 })
+    Some(if right == best {
+        1.0 / sharing as f64
+    } else {
+        0.0
+    })
 }
 
 /// A prompt of the Ties subset of RewardBench 2: several right responses, or a single one for the
@@ -278,7 +289,10 @@ mod tests {
     #[test]
     fn styles_are_counted_by_who_is_plainer() {
         // Every chosen style beats every rejected style that is not fancier.
-        let item = StyleScores { chosen: [1.5, 2.5, 3.5], rejected: [1.0, 2.0, 3.0] };
+        let item = StyleScores {
+            chosen: [1.5, 2.5, 3.5],
+            rejected: [1.0, 2.0, 3.0],
+        };
         let matrix = style_matrix(&[item]).unwrap();
         assert_eq!((matrix.hard, matrix.normal, matrix.easy), (0.0, 1.0, 1.0));
         assert!((matrix.average - 2.0 / 3.0).abs() < 1e-15);

@@ -58,7 +58,9 @@ impl TieCounts {
     /// The counts when nothing is declared a tie.
     fn untied(scored: &[Scored]) -> Self {
         let mut counts = Self::default();
-        scored.iter().for_each(|s| *counts.untied_cell(*s) += 1);
+        for s in scored {
+            *counts.untied_cell(*s) += 1;
+        }
         counts
     }
 
@@ -98,7 +100,10 @@ impl TieThreshold {
     /// The verdict that a margin becomes. A margin of zero is a tie at any threshold: where none
     /// was the best choice, no pair with equal scores had a tie for a label.
     pub fn apply(&self, margin: f64) -> Preference {
-        if self.threshold.is_some_and(|threshold| margin.abs() <= threshold) {
+        if self
+            .threshold
+            .is_some_and(|threshold| margin.abs() <= threshold)
+        {
             Preference::Tie
         } else {
             sign(margin)
@@ -148,7 +153,8 @@ pub struct TieAnalysis {
     pub cross_fitted: CrossFit,
     /// The accuracy of held-out verdicts over scored pairs.
     pub cross_fitted_accuracy: Option<f64>,
-    /// The reference's figure.
+    /// The reference's figure, with pairs in the order of their ids, numbers in them taken as
+    /// numbers.
     pub parity: Walk,
     /// Accuracy against threshold, from no tie to all tied; thinned to at most
     /// [`CURVE_POINTS`].
@@ -272,8 +278,10 @@ fn states(scored: &[Scored]) -> Vec<(Option<f64>, TieCounts)> {
     if !sorted.is_empty() {
         states.push((None, counts));
     }
-    for equal in sorted.chunk_by(|a, b| a.margin.abs() == b.margin.abs()) {
-        equal.iter().for_each(|s| counts.tie(*s));
+    for equal in sorted.chunk_by(|a, b| a.margin.abs().total_cmp(&b.margin.abs()).is_eq()) {
+        for s in equal {
+            counts.tie(*s);
+        }
         states.push((Some(equal[0].margin.abs()), counts));
     }
     states
@@ -350,13 +358,23 @@ mod tests {
         let one = scored(&[(0.5, First)]);
         assert_eq!(walk(&one).accuracy, Some(0.0));
         let exact = fit(&one).unwrap();
-        assert_eq!((exact.threshold, exact.counts.accuracy()), (None, Some(1.0)));
+        assert_eq!(
+            (exact.threshold, exact.counts.accuracy()),
+            (None, Some(1.0))
+        );
         assert!(!exact.ambiguous);
     }
 
     #[test]
     fn no_pairs_are_no_number() {
-        assert_eq!(walk(&[]), Walk { hits: 0, total: 0, accuracy: None });
+        assert_eq!(
+            walk(&[]),
+            Walk {
+                hits: 0,
+                total: 0,
+                accuracy: None
+            }
+        );
         assert_eq!(fit(&[]), None);
         assert!(curve(&[], 10).is_empty());
         assert!(cross_fit(&[], &[], 5, 0).1.is_empty());
@@ -403,7 +421,10 @@ mod tests {
         prop::collection::vec((-6_i32..=6, label), 1..40).prop_map(|pairs| {
             pairs
                 .into_iter()
-                .map(|(m, label)| Scored { margin: f64::from(m) / 4.0, label })
+                .map(|(m, label)| Scored {
+                    margin: f64::from(m) / 4.0,
+                    label,
+                })
                 .collect()
         })
     }
@@ -437,7 +458,7 @@ mod tests {
             let curve = curve(&scored, points);
             prop_assert!(curve.len() <= points);
             prop_assert_eq!(curve[0].threshold, None);
-            prop_assert_eq!(curve[curve.len() - 1].tied, 1.0);
+            prop_assert_eq!(curve.last().map(|point| point.tied), Some(1.0));
         }
     }
 }

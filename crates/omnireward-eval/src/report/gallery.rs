@@ -2,7 +2,7 @@ use std::{collections::HashMap, error::Error as _};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use omnireward_core::{MediaRef, MediaSource, Modality, Task};
-use omnireward_media::{Error, Limits, image, picture, read, sniff};
+use omnireward_media::{Error, Limits, audio, image, picture, read, sniff};
 use rayon::prelude::*;
 
 use super::pairs::{MediaKey, PairBudget};
@@ -246,17 +246,20 @@ fn picture_uri(picture: &omnireward_media::RgbImage, modality: Modality, side: u
     }
 }
 
-/// A sound that is small enough to be carried, as it is.
+/// A sound that is small enough to be carried: as it is, or as a copy of lower fidelity.
 fn playable(media: &MediaRef, budget: &PairBudget, limits: &Limits) -> Option<String> {
+    const COPY_HZ: u32 = 16_000;
     if media.modality != Modality::Audio {
         return None;
     }
+    let fits = |bytes: &[u8]| bytes.len() as u64 <= budget.audio_bytes;
     let bytes = read(media, limits).ok()?;
-    if bytes.len() as u64 > budget.audio_bytes {
-        return None;
+    let format = sniff(&bytes).filter(|format| format.modality() == Modality::Audio)?;
+    if fits(&bytes) {
+        return Some(data_uri(format.media_type(), &bytes));
     }
-    let format = sniff(&bytes)?;
-    (format.modality() == Modality::Audio).then(|| data_uri(format.media_type(), &bytes))
+    let copy = audio::decode(&bytes, limits).ok()?.mono().resampled(COPY_HZ).ok()?.wav_i16();
+    fits(&copy).then(|| data_uri("audio/wav", &copy))
 }
 
 fn data_uri(media_type: &str, bytes: &[u8]) -> String {

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use minijinja::{Environment, Value, context, value::Serde};
@@ -19,6 +19,10 @@ const SCRIPT: &str = include_str!("assets/report.js");
 ///
 /// One run gets its numbers in detail; several are laid side by side. Sections without content
 /// are left out.
+///
+/// # Panics
+///
+/// Never: the template is part of this crate and uses only what it is given.
 pub fn html(input: &ReportInput<'_>) -> String {
     let page = page(input);
     let island = input.pairs.map(island).unwrap_or_default();
@@ -88,20 +92,27 @@ fn browser(views: &PairViews) -> Browser {
 }
 
 fn browser_lead(views: &PairViews) -> String {
-    let mut text = format!("{}, with what the judge saw and said.", words::counted(views.pairs.len() as u64, "pair"));
+    let pairs = words::counted(views.pairs.len() as u64, "pair");
+    let mut text = if views.pairs.iter().any(|pair| pair.prompt.is_some()) {
+        format!("{pairs}, with what the judge saw and said.")
+    } else {
+        format!("{pairs}. The benchmark was not at hand, so only labels and verdicts are shown.")
+    };
     let (shown, all) = views.media_shown();
     if shown < all {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             " Media left out to keep the file small: {} of {} shown, those of wrong and unreadable pairs first.",
             words::count(shown as u64),
             words::count(all as u64)
-        ));
+        );
     }
     if views.replies_cut > 0 {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             " Replies shortened or left out: {}; the run directory has them whole.",
             words::count(views.replies_cut)
-        ));
+        );
     }
     text
 }

@@ -26,8 +26,9 @@ pub struct PairBudget {
     /// The longer side of a picture, in pixels; strips of frames may be twice as wide. The default
     /// is 360.
     pub max_side_px: u32,
-    /// A sound file up to this size can be played in the report, a larger one is shown as a
-    /// picture of its waveform. The default is 400 kB.
+    /// A sound up to this size can be played in the report: the file itself, or else a copy at 16
+    /// kHz with one channel. A larger one is only shown as a picture of its waveform. The default
+    /// is 500 kB.
     pub audio_bytes: u64,
     /// All replies of judges together, in bytes. The default is 12 MB.
     pub reply_bytes: u64,
@@ -38,7 +39,7 @@ impl Default for PairBudget {
         Self {
             media_bytes: 24_000_000,
             max_side_px: 360,
-            audio_bytes: 400_000,
+            audio_bytes: 500_000,
             reply_bytes: 12_000_000,
         }
     }

@@ -60,7 +60,8 @@ impl Out {
         for word in text.split_whitespace() {
             if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 self.line(&line);
-                line = "      ".to_owned();
+                line.clear();
+                line.push_str("      ");
             } else if !line.is_empty() {
                 line.push(' ');
             }
@@ -312,8 +313,8 @@ fn side_by_side(out: &mut Out, runs: &[ReportRun<'_>], published: &[Published]) 
             .filter(|task| found.iter().any(|(_, r)| r.tasks.iter().any(|t| t.task == *task)))
             .collect();
         out.line("");
-        let head: String = tasks.iter().map(|task| format!("{:>7}", task.code())).collect();
-        let head = out.faint(&format!("{:<26}{head}{:>7}", words::setting(setting), "mean"));
+        let columns = tasks.iter().map(|task| task.code().to_owned()).chain(["mean".to_owned()]);
+        let head = out.faint(&columns_line(words::setting(setting), columns));
         out.line(&head);
         for (run, results) in found {
             let values = tasks.iter().map(|task| {
@@ -335,8 +336,16 @@ fn side_by_side(out: &mut Out, runs: &[ReportRun<'_>], published: &[Published]) 
 }
 
 fn values_line(name: &str, values: impl Iterator<Item = Option<f64>>, mean: Option<f64>) -> String {
-    let values: String = values.chain([mean]).map(|value| format!("{:>7}", words::percent(value))).collect();
-    format!("{:<26}{values}", clip(name, 25))
+    columns_line(name, values.chain([mean]).map(words::percent))
+}
+
+/// A name and columns of seven characters.
+fn columns_line(name: &str, columns: impl Iterator<Item = String>) -> String {
+    let mut line = format!("{:<26}", clip(name, 25));
+    for column in columns {
+        let _ = write!(line, "{column:>7}");
+    }
+    line
 }
 
 fn differences(out: &mut Out, comparison: &Comparison) {

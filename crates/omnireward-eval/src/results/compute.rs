@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Row,
     metrics::{
-        Accuracy, Confusion, CriterionFollowing, FailurePolicy, Judged, JudgeAgreement, Policies,
+        Accuracy, Confusion, CriterionFollowing, FailurePolicy, JudgeAgreement, Judged, Policies,
         Position, Scale, Tally, by_cluster, by_criterion, by_models, by_source, standings,
     },
     stats::{Cluster, Resampling, ShareReplicates, percentile_interval},
@@ -35,7 +35,9 @@ impl Results {
 
     /// The numbers of one setting, if it was run.
     pub fn setting(&self, setting: Setting) -> Option<&SettingResults> {
-        self.settings.iter().find(|results| results.setting == setting)
+        self.settings
+            .iter()
+            .find(|results| results.setting == setting)
     }
 }
 
@@ -52,7 +54,10 @@ impl SettingResults {
             .iter()
             .map(|task| TaskResults::of(task, scale, config))
             .unzip();
-        let judged: Vec<Judged<'_>> = tasks.iter().flat_map(|t| t.judged.iter().copied()).collect();
+        let judged: Vec<Judged<'_>> = tasks
+            .iter()
+            .flat_map(|t| t.judged.iter().copied())
+            .collect();
         let rows: Vec<&Row> = tasks.iter().flat_map(|t| t.rows.iter().copied()).collect();
         Self {
             setting,
@@ -174,7 +179,9 @@ impl OverallTies {
 impl Effort {
     fn of(rows: &[&Row]) -> Self {
         let mut usage = Usage::default();
-        rows.iter().for_each(|row| usage += row.usage);
+        for row in rows {
+            usage += row.usage;
+        }
         Self {
             usage,
             latency_ms: Latency::of(rows.iter().map(|row| row.latency_ms).collect()),
@@ -247,7 +254,10 @@ fn joint_means(tasks: &[&ShareReplicates]) -> Option<Vec<f64>> {
         let shares = task.shares().collect::<Option<Vec<f64>>>()?;
         match &mut sums {
             None => sums = Some(shares),
-            Some(sums) => sums.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share),
+            Some(sums) => sums
+                .iter_mut()
+                .zip(shares)
+                .for_each(|(sum, share)| *sum += share),
         }
     }
     let count = tasks.len() as f64;

@@ -158,10 +158,19 @@ fn calibrate(judged: &mut [Judged<'_>], config: &ResultsConfig) -> TieAnalysis {
         .filter(|(_, j)| j.verdict.is_some())
         .filter_map(|(index, j)| {
             let margin = margin(j.row)?;
-            Some((index, Scored { margin, label: j.label }))
+            Some((
+                index,
+                Scored {
+                    margin,
+                    label: j.label,
+                },
+            ))
         })
         .unzip();
-    let clusters: Vec<&str> = indices.iter().map(|i| judged[*i].row.group.as_str()).collect();
+    let clusters: Vec<&str> = indices
+        .iter()
+        .map(|i| judged[*i].row.group.as_str())
+        .collect();
     let (folds, verdicts) = cross_fit(&scored, &clusters, config.folds, config.seed);
     for (index, verdict) in indices.into_iter().zip(verdicts) {
         judged[index].verdict = Some(verdict);

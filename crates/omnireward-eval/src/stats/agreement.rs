@@ -90,7 +90,9 @@ pub fn krippendorff_alpha<U: AsRef<[f64]>>(units: &[U], scale: Scale) -> Option<
             marginals[index[&key(*a)]] += 1.0;
             for (j, b) in unit.iter().enumerate() {
                 if i != j {
-                    *coincidences.entry((index[&key(*a)], index[&key(*b)])).or_default() += weight;
+                    *coincidences
+                        .entry((index[&key(*a)], index[&key(*b)]))
+                        .or_default() += weight;
                 }
             }
         }
@@ -105,7 +107,10 @@ pub fn krippendorff_alpha<U: AsRef<[f64]>>(units: &[U], scale: Scale) -> Option<
             (between - f64::midpoint(marginals[low], marginals[high])).powi(2)
         }
     };
-    let observed: f64 = coincidences.iter().map(|((a, b), n)| n * distance(*a, *b)).sum();
+    let observed: f64 = coincidences
+        .iter()
+        .map(|((a, b), n)| n * distance(*a, *b))
+        .sum();
     let expected: f64 = (0..values.len())
         .flat_map(|a| (0..values.len()).map(move |b| (a, b)))
         .map(|(a, b)| marginals[a] * marginals[b] * distance(a, b))
@@ -153,8 +158,14 @@ mod tests {
 
     #[test]
     fn alpha_needs_something_that_can_disagree() {
-        assert_eq!(krippendorff_alpha(&[[1.0, 1.0], [1.0, 1.0]], Scale::Nominal), None);
+        assert_eq!(
+            krippendorff_alpha(&[[1.0, 1.0], [1.0, 1.0]], Scale::Nominal),
+            None
+        );
         assert_eq!(krippendorff_alpha(&[[1.0]], Scale::Nominal), None);
-        assert_eq!(krippendorff_alpha(&[[1.0, 1.0], [0.0, -0.0]], Scale::Ordinal), Some(1.0));
+        assert_eq!(
+            krippendorff_alpha(&[[1.0, 1.0], [0.0, -0.0]], Scale::Ordinal),
+            Some(1.0)
+        );
     }
 }

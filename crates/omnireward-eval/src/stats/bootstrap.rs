@@ -41,7 +41,11 @@ impl ShareReplicates {
     /// 700 million trials.
     pub fn draw(clusters: &[Cluster], how: Resampling) -> Self {
         let packed: Vec<u64> = clusters.iter().map(|c| pack(*c)).collect();
-        let heaviest = packed.iter().map(|sums| (sums >> 32).max(sums & LOW)).max().unwrap_or(0);
+        let heaviest = packed
+            .iter()
+            .map(|sums| (sums >> 32).max(sums & LOW))
+            .max()
+            .unwrap_or(0);
         assert!(
             heaviest * packed.len() as u64 <= LOW,
             "the clusters are too many and too heavy to be resampled"
@@ -53,7 +57,9 @@ impl ShareReplicates {
                 .for_each(|(block, sums)| {
                     let mut rng = ChaCha8Rng::seed_from_u64(how.seed);
                     rng.set_stream(u64::from(how.stream) << 32 | block as u64);
-                    sums.iter_mut().for_each(|sum| *sum = draw_once(&packed, &mut rng));
+                    for sum in sums {
+                        *sum = draw_once(&packed, &mut rng);
+                    }
                 });
         }
         Self(sums)
@@ -81,7 +87,7 @@ impl ShareReplicates {
 }
 
 /// The interval between the `(1 ± confidence) / 2` quantiles of replicates, interpolated linearly
-/// between order statistics as NumPy does. `None` without replicates.
+/// between order statistics as `numpy.quantile` does. `None` without replicates.
 pub fn percentile_interval(mut replicates: Vec<f64>, confidence: f64) -> Option<Interval> {
     if replicates.is_empty() {
         return None;
@@ -122,7 +128,7 @@ fn pack(cluster: Cluster) -> u64 {
 fn draw_once(packed: &[u64], rng: &mut ChaCha8Rng) -> u64 {
     let count = packed.len() as u64;
     // The high half of a 32-bit number times `count` is uniform up to a bias of count / 2³².
-    let pick = |random: u64| packed[((random & LOW) * count >> 32) as usize];
+    let pick = |random: u64| packed[(((random & LOW) * count) >> 32) as usize];
     let mut sum = 0;
     for _ in 0..packed.len() / 2 {
         let random = rng.next_u64();
@@ -148,7 +154,11 @@ fn quantile(values: &mut [f64], probability: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const HOW: Resampling = Resampling { resamples: 4000, seed: 3, stream: 0 };
+    const HOW: Resampling = Resampling {
+        resamples: 4000,
+        seed: 3,
+        stream: 0,
+    };
 
     fn clusters() -> Vec<Cluster> {
         (0..300)
@@ -175,7 +185,10 @@ mod tests {
 
     #[test]
     fn the_spread_of_resamples_is_the_robust_standard_error() {
-        let shares: Vec<f64> = ShareReplicates::draw(&clusters(), HOW).shares().flatten().collect();
+        let shares: Vec<f64> = ShareReplicates::draw(&clusters(), HOW)
+            .shares()
+            .flatten()
+            .collect();
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
         let variance = shares.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / shares.len() as f64;
         let robust = super::super::cluster_robust_variance(&clusters()).unwrap();
@@ -184,7 +197,13 @@ mod tests {
 
     #[test]
     fn halves_and_thirds_are_exact() {
-        let thirds = vec![Cluster { hits: 1.0 / 3.0, weight: 1.0 }; 3];
+        let thirds = vec![
+            Cluster {
+                hits: 1.0 / 3.0,
+                weight: 1.0
+            };
+            3
+        ];
         let replicates = ShareReplicates::draw(&thirds, HOW);
         assert!(replicates.shares().all(|s| s == Some(1.0 / 3.0)));
     }

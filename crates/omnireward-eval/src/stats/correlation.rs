@@ -39,12 +39,12 @@ pub fn kendall_tau_b(xs: &[f64], ys: &[f64]) -> Option<f64> {
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let all = pairs_of(points.len());
     let tied_both = tied_pairs(&points, |a, b| a == b);
-    let tied_x = tied_pairs(&points, |a, b| a.0 == b.0);
+    let tied_x = tied_pairs(&points, |a, b| same(a.0, b.0));
     let mut seconds: Vec<f64> = points.iter().map(|point| point.1).collect();
     let discordant = sort_counting_swaps(&mut seconds);
-    let tied_y = tied_pairs(&seconds, |a, b| a == b);
-    let difference = all as f64 - tied_x as f64 - tied_y as f64 + tied_both as f64
-        - 2.0 * discordant as f64;
+    let tied_y = tied_pairs(&seconds, |a, b| same(*a, *b));
+    let difference =
+        all as f64 - tied_x as f64 - tied_y as f64 + tied_both as f64 - 2.0 * discordant as f64;
     let scale = ((all - tied_x) as f64).sqrt() * ((all - tied_y) as f64).sqrt();
     (scale > 0.0).then(|| (difference / scale).clamp(-1.0, 1.0))
 }
@@ -55,12 +55,20 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     order.sort_by(|a, b| (values[*a] + 0.0).total_cmp(&(values[*b] + 0.0)));
     let mut ranks = vec![0.0; values.len()];
     let mut before = 0;
-    for equal in order.chunk_by(|a, b| values[*a] == values[*b]) {
-        let rank = before as f64 + (equal.len() as f64 + 1.0) / 2.0;
-        equal.iter().for_each(|index| ranks[*index] = rank);
+    for equal in order.chunk_by(|a, b| same(values[*a], values[*b])) {
+        let rank = before as f64 + f64::midpoint(1.0, equal.len() as f64);
+        for index in equal {
+            ranks[*index] = rank;
+        }
         before += equal.len();
     }
     ranks
+}
+
+/// Whether two values are tied: exactly equal, whatever the sign of a zero.
+#[expect(clippy::float_cmp, reason = "ties are exact")]
+fn same(a: f64, b: f64) -> bool {
+    a == b
 }
 
 fn pairs_of(count: usize) -> u64 {
@@ -68,7 +76,10 @@ fn pairs_of(count: usize) -> u64 {
 }
 
 fn tied_pairs<T>(sorted: &[T], same: impl FnMut(&T, &T) -> bool) -> u64 {
-    sorted.chunk_by(same).map(|equal| pairs_of(equal.len())).sum()
+    sorted
+        .chunk_by(same)
+        .map(|equal| pairs_of(equal.len()))
+        .sum()
 }
 
 /// Merge sort; returns how many pairs stood in falling order.
@@ -109,7 +120,8 @@ mod tests {
         let (mut sum, mut x_differ, mut y_differ) = (0.0, 0.0, 0.0_f64);
         for i in 0..xs.len() {
             for j in 0..i {
-                let step = |v: &[f64]| f64::from(u8::from(v[i] > v[j])) - f64::from(u8::from(v[i] < v[j]));
+                let step =
+                    |v: &[f64]| f64::from(u8::from(v[i] > v[j])) - f64::from(u8::from(v[i] < v[j]));
                 let (x, y) = (step(xs), step(ys));
                 sum += x * y;
                 x_differ += x * x;

@@ -47,6 +47,12 @@ pub(crate) fn scored(
 ) -> Row {
     Row {
         scores: Some([margin, 0.0]),
-        ..row(id, task, setting, label, Some(Preference::from_higher(margin, 0.0)))
+        ..row(
+            id,
+            task,
+            setting,
+            label,
+            Some(Preference::from_higher(margin, 0.0)),
+        )
     }
 }

@@ -2,7 +2,8 @@ use std::{fmt, sync::Arc};
 
 use futures::future::join;
 use omnireward_core::{
-    BoxFuture, Identity, Judge, ModelError, Preference, PreferencePair, Setting, Status, Task, Verdict,
+    BoxFuture, Identity, Judge, ModelError, Preference, PreferencePair, Setting, Status, Task,
+    Verdict,
 };
 use serde_json::json;
 
@@ -27,7 +28,9 @@ impl BothOrders {
 
 impl fmt::Debug for BothOrders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BothOrders").field(&self.judge.identity().name).finish()
+        f.debug_tuple("BothOrders")
+            .field(&self.judge.identity().name)
+            .finish()
     }
 }
 
@@ -84,7 +87,9 @@ fn decide(one: &Verdict, other: &Verdict, scores: Option<[f64; 2]>, setting: Set
     match (one.preference, other.preference) {
         (Some(a), Some(b)) if a == b => Verdict::preferring(a),
         (Some(a), Some(b)) => {
-            let detail = Some(format!("inconsistent: `{a}` as shown, `{b}` in the other order"));
+            let detail = Some(format!(
+                "inconsistent: `{a}` as shown, `{b}` in the other order"
+            ));
             let decided = if setting.offers_tie() {
                 Some(Preference::Tie)
             } else {
@@ -101,7 +106,10 @@ fn decide(one: &Verdict, other: &Verdict, scores: Option<[f64; 2]>, setting: Set
         (None, _) => Verdict::without_preference(one.status, one.detail.clone()),
         (_, None) => Verdict::without_preference(
             other.status,
-            other.detail.as_ref().map(|detail| format!("in the other order: {detail}")),
+            other
+                .detail
+                .as_ref()
+                .map(|detail| format!("in the other order: {detail}")),
         ),
     }
 }
@@ -129,18 +137,38 @@ fn join_raw(one: &Verdict, other: &Verdict) -> Option<String> {
 mod tests {
     use super::*;
     use crate::Baseline;
-    use Preference::{First, Second, Tie};
     use crate::testing::ready;
+    use Preference::{First, Second, Tie};
     use omnireward_core::Response;
 
     #[test]
     fn agreement_is_kept_and_disagreement_is_not_guessed() {
         let preferring = Verdict::preferring;
         let cases = [
-            (preferring(First), preferring(First), Setting::WithTies, Some(First)),
-            (preferring(First), preferring(Second), Setting::WithTies, Some(Tie)),
-            (preferring(First), preferring(Second), Setting::WithoutTies, None),
-            (preferring(First), Verdict::without_preference(Status::Refused, None), Setting::WithTies, None),
+            (
+                preferring(First),
+                preferring(First),
+                Setting::WithTies,
+                Some(First),
+            ),
+            (
+                preferring(First),
+                preferring(Second),
+                Setting::WithTies,
+                Some(Tie),
+            ),
+            (
+                preferring(First),
+                preferring(Second),
+                Setting::WithoutTies,
+                None,
+            ),
+            (
+                preferring(First),
+                Verdict::without_preference(Status::Refused, None),
+                Setting::WithTies,
+                None,
+            ),
             (
                 Verdict::from_scores([3.0, 1.0]),
                 Verdict::from_scores([1.0, 2.0]),

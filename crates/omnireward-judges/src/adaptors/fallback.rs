@@ -25,7 +25,9 @@ impl WithFallback {
 
 impl fmt::Debug for WithFallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WithFallback").field(&self.identity().name).finish()
+        f.debug_tuple("WithFallback")
+            .field(&self.identity().name)
+            .finish()
     }
 }
 
@@ -113,12 +115,18 @@ mod tests {
             ready(judge.judge(&pair, Setting::WithTies)).unwrap()
         };
         let kept = ask(Verdict::preferring(Preference::First));
-        assert_eq!((kept.preference, kept.detail), (Some(Preference::First), None));
+        assert_eq!(
+            (kept.preference, kept.detail),
+            (Some(Preference::First), None)
+        );
         let fallen = ask(unread(Status::Refused));
         assert_eq!(fallen.preference, Some(Preference::Second));
         assert_eq!(fallen.usage.requests, 1);
         let detail = fallen.detail.unwrap();
-        assert!(detail.contains("baseline:longest") && detail.contains("refused"), "{detail}");
+        assert!(
+            detail.contains("baseline:longest") && detail.contains("refused"),
+            "{detail}"
+        );
     }
 
     #[test]
@@ -129,6 +137,9 @@ mod tests {
             Arc::new(Always(unread(Status::Refused))),
         );
         let verdict = ready(judge.judge(&pair, Setting::WithTies)).unwrap();
-        assert_eq!((verdict.status, verdict.usage.requests), (Status::Truncated, 2));
+        assert_eq!(
+            (verdict.status, verdict.usage.requests),
+            (Status::Truncated, 2)
+        );
     }
 }

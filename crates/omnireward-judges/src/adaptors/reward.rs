@@ -1,6 +1,6 @@
 use omnireward_core::{
-    BoxFuture, Identity, Judge, ModelError, ModelErrorKind, Preference, PreferencePair, RewardModel,
-    Setting, Task, Verdict,
+    BoxFuture, Identity, Judge, ModelError, ModelErrorKind, Preference, PreferencePair,
+    RewardModel, Setting, Task, Verdict,
 };
 use serde_json::json;
 
@@ -79,7 +79,11 @@ impl<M: RewardModel> Judge for RewardJudge<M> {
 fn finite(pair: &PreferencePair, rewards: Vec<Vec<f64>>) -> Result<[f64; 2], ModelError> {
     let broken = |what: String| ModelError::new(ModelErrorKind::Internal, what);
     let [rewards]: [Vec<f64>; 1] = rewards.try_into().map_err(|all: Vec<_>| {
-        broken(format!("the model gave {} lists of rewards for pair `{}`", all.len(), pair.id))
+        broken(format!(
+            "the model gave {} lists of rewards for pair `{}`",
+            all.len(),
+            pair.id
+        ))
     })?;
     let scores: [f64; 2] = rewards.try_into().map_err(|all: Vec<_>| {
         broken(format!(
@@ -135,7 +139,11 @@ mod tests {
         ];
         for (rewards, threshold, setting, expected) in cases {
             let verdict = judge(&rewards, threshold, setting).unwrap();
-            assert_eq!(verdict.preference, Some(expected), "{rewards:?} {threshold} {setting}");
+            assert_eq!(
+                verdict.preference,
+                Some(expected),
+                "{rewards:?} {threshold} {setting}"
+            );
             assert_eq!(verdict.scores, Some(rewards.to_vec()));
         }
     }

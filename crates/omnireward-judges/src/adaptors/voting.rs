@@ -2,7 +2,8 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use futures::future::join_all;
 use omnireward_core::{
-    BoxFuture, Identity, Judge, ModelError, Preference, PreferencePair, Setting, Status, Task, Verdict,
+    BoxFuture, Identity, Judge, ModelError, Preference, PreferencePair, Setting, Status, Task,
+    Usage, Verdict,
 };
 use serde_json::json;
 
@@ -43,8 +44,10 @@ impl Judge for Voting {
         setting: Setting,
     ) -> BoxFuture<'a, Result<Verdict, ModelError>> {
         Box::pin(async move {
-            let votes = (0..self.votes.get()).map(|vote| self.judge.judge_once(pair, setting, vote));
-            let votes: Result<Vec<Verdict>, ModelError> = join_all(votes).await.into_iter().collect();
+            let votes =
+                (0..self.votes.get()).map(|vote| self.judge.judge_once(pair, setting, vote));
+            let votes: Result<Vec<Verdict>, ModelError> =
+                join_all(votes).await.into_iter().collect();
             Ok(majority(votes?, setting))
         })
     }
@@ -55,9 +58,9 @@ fn majority(votes: Vec<Verdict>, setting: Setting) -> Verdict {
     let tally = Tally::of(&votes);
     let mut verdict = match tally.winner(setting) {
         Some(preference) => representative(&votes, preference),
-        None => Verdict::without_preference(tally.failure(&votes), None),
+        None => Verdict::without_preference(failure(&votes), None),
     };
-    verdict.usage = Default::default();
+    verdict.usage = Usage::default();
     for vote in &votes {
         verdict.usage += vote.usage;
     }
@@ -68,7 +71,9 @@ fn majority(votes: Vec<Verdict>, setting: Setting) -> Verdict {
 
 /// A verdict for `preference` with the reasons of the first vote for it.
 fn representative(votes: &[Verdict], preference: Preference) -> Verdict {
-    let vote = votes.iter().find(|vote| vote.preference == Some(preference));
+    let vote = votes
+        .iter()
+        .find(|vote| vote.preference == Some(preference));
     Verdict {
         rationale: vote.and_then(|vote| vote.rationale.clone()),
         ..Verdict::preferring(preference)
@@ -88,6 +93,22 @@ fn join_raw(votes: &[Verdict]) -> Option<String> {
     (!replies.is_empty()).then(|| replies.join("\n"))
 }
 
+/// The status when nobody won: a draw is unreadable, and so are votes that failed in different
+/// ways.
+fn failure(votes: &[Verdict]) -> Status {
+    match votes {
+        [first, rest @ ..] if first.status != Status::Readable => {
+            let same = rest.iter().all(|vote| vote.status == first.status);
+            if same {
+                first.status
+            } else {
+                Status::Unreadable
+            }
+        }
+        _ => Status::Unreadable,
+    }
+}
+
 /// How many votes each answer has.
 struct Tally {
     counts: [(Preference, usize); 3],
@@ -96,7 +117,12 @@ struct Tally {
 
 impl Tally {
     fn of(votes: &[Verdict]) -> Self {
-        let count = |preference| votes.iter().filter(|vote| vote.preference == Some(preference)).count();
+        let count = |preference| {
+            votes
+                .iter()
+                .filter(|vote| vote.preference == Some(preference))
+                .count()
+        };
         let counts = Preference::ALL.map(|preference| (preference, count(preference)));
         let read: usize = counts.iter().map(|(_, count)| count).sum();
         Self {
@@ -107,23 +133,16 @@ impl Tally {
 
     /// The answer with most votes; a draw is a tie where one is offered.
     fn winner(&self, setting: Setting) -> Option<Preference> {
-        let most = self.counts.iter().map(|(_, count)| *count).max().filter(|most| *most > 0)?;
+        let most = self
+            .counts
+            .iter()
+            .map(|(_, count)| *count)
+            .max()
+            .filter(|most| *most > 0)?;
         let mut leaders = self.counts.iter().filter(|(_, count)| *count == most);
         match (leaders.next(), leaders.next()) {
             (Some((only, _)), None) => Some(*only),
             _ => setting.offers_tie().then_some(Preference::Tie),
-        }
-    }
-
-    /// The status when nobody won: a draw is unreadable, and so are votes that failed in
-    /// different ways.
-    fn failure(&self, votes: &[Verdict]) -> Status {
-        match votes {
-            [first, rest @ ..] if first.status != Status::Readable => {
-                let same = rest.iter().all(|vote| vote.status == first.status);
-                if same { first.status } else { Status::Unreadable }
-            }
-            _ => Status::Unreadable,
         }
     }
 }
@@ -155,12 +174,25 @@ mod tests {
 
     #[test]
     fn the_majority_of_readable_votes_wins() {
-        let cases: [(&[Option<Preference>], Setting, Option<Preference>); 6] = [
-            (&[Some(First), Some(First), Some(Second)], Setting::WithTies, Some(First)),
-            (&[Some(Second), None, None], Setting::WithoutTies, Some(Second)),
+        type Case<'a> = (&'a [Option<Preference>], Setting, Option<Preference>);
+        let cases: [Case<'_>; 6] = [
+            (
+                &[Some(First), Some(First), Some(Second)],
+                Setting::WithTies,
+                Some(First),
+            ),
+            (
+                &[Some(Second), None, None],
+                Setting::WithoutTies,
+                Some(Second),
+            ),
             (&[Some(First), Some(Second)], Setting::WithTies, Some(Tie)),
             (&[Some(First), Some(Second)], Setting::WithoutTies, None),
-            (&[Some(Tie), Some(Tie), Some(First)], Setting::WithTies, Some(Tie)),
+            (
+                &[Some(Tie), Some(Tie), Some(First)],
+                Setting::WithTies,
+                Some(Tie),
+            ),
             (&[None, None], Setting::WithTies, None),
         ];
         for (votes, setting, expected) in cases {
@@ -168,15 +200,28 @@ mod tests {
             let verdict = majority(votes.iter().copied().map(vote).collect(), setting);
             assert_eq!(verdict.preference, expected, "{votes:?} {setting}");
             assert_eq!(verdict.usage.requests as usize, count);
-            assert_eq!(verdict.preference.is_some(), verdict.status == Status::Readable);
+            assert_eq!(
+                verdict.preference.is_some(),
+                verdict.status == Status::Readable
+            );
         }
     }
 
     #[test]
     fn votes_that_all_failed_alike_keep_their_status() {
-        assert_eq!(majority(vec![vote(None), vote(None)], Setting::WithTies).status, Status::Refused);
-        let draw = majority(vec![vote(Some(First)), vote(Some(Second))], Setting::WithoutTies);
+        assert_eq!(
+            majority(vec![vote(None), vote(None)], Setting::WithTies).status,
+            Status::Refused
+        );
+        let draw = majority(
+            vec![vote(Some(First)), vote(Some(Second))],
+            Setting::WithoutTies,
+        );
         assert_eq!(draw.status, Status::Unreadable);
-        assert!(draw.detail.unwrap().contains("1 for the first, 1 for the second"));
+        assert!(
+            draw.detail
+                .unwrap()
+                .contains("1 for the first, 1 for the second")
+        );
     }
 }

@@ -55,12 +55,20 @@ impl ChatModel for Scripted {
 }
 
 fn pair() -> PreferencePair {
-    PreferencePair::new("p1", Task::T2T, "Say hi.", ["Hi!", "No."].map(Response::text))
-        .with_criterion("Is polite.")
+    PreferencePair::new(
+        "p1",
+        Task::T2T,
+        "Say hi.",
+        ["Hi!", "No."].map(Response::text),
+    )
+    .with_criterion("Is polite.")
 }
 
 fn judged(reply: &'static str, finish: Finish, setting: Setting) -> Verdict {
-    let judge = ChatJudge::new(Scripted::new(&[(reply, finish)]), ChatJudgeConfig::default());
+    let judge = ChatJudge::new(
+        Scripted::new(&[(reply, finish)]),
+        ChatJudgeConfig::default(),
+    );
     ready(judge.judge(&pair(), setting)).unwrap()
 }
 
@@ -70,18 +78,32 @@ fn the_status_tells_how_a_reply_ended() {
         ("Fine. [[A]]", Finish::Stop, WithoutTies, Status::Readable),
         ("Fine. [[A]]", Finish::Length, WithoutTies, Status::Readable),
         ("Fine.", Finish::Length, WithoutTies, Status::Truncated),
-        ("<think>so [[A]]", Finish::Unknown, WithoutTies, Status::Truncated),
+        (
+            "<think>so [[A]]",
+            Finish::Unknown,
+            WithoutTies,
+            Status::Truncated,
+        ),
         ("Fine.", Finish::Stop, WithoutTies, Status::Unreadable),
         ("", Finish::Stop, WithoutTies, Status::Unreadable),
         ("[[C]]", Finish::Stop, WithoutTies, Status::Unreadable),
         ("[[C]]", Finish::Stop, WithTies, Status::Readable),
-        ("I cannot help with that.", Finish::Refusal, WithTies, Status::Refused),
+        (
+            "I cannot help with that.",
+            Finish::Refusal,
+            WithTies,
+            Status::Refused,
+        ),
     ];
     for (reply, finish, setting, status) in cases {
         let verdict = judged(reply, finish, setting);
         assert_eq!(verdict.status, status, "{reply} {finish:?}");
         assert_eq!(verdict.preference.is_some(), status == Status::Readable);
-        assert_eq!(verdict.detail.is_none(), status == Status::Readable, "a reason is given");
+        assert_eq!(
+            verdict.detail.is_none(),
+            status == Status::Readable,
+            "a reason is given"
+        );
         assert_eq!(verdict.raw.as_deref(), Some(reply));
     }
 }
@@ -89,15 +111,28 @@ fn the_status_tells_how_a_reply_ended() {
 #[test]
 fn the_rationale_is_the_reply_without_its_verdict() {
     let rationale = |reply| judged(reply, Finish::Stop, WithTies).rationale;
-    assert_eq!(rationale("B is rude.\n\n[[A]]").as_deref(), Some("B is rude."));
-    assert_eq!(rationale("<think>hm</think>\nB is rude. [[A]] Done.").as_deref(), Some("B is rude.  Done."));
-    assert_eq!(rationale("<think>B is rude</think>[[A]]").as_deref(), Some("<think>B is rude</think>"));
+    assert_eq!(
+        rationale("B is rude.\n\n[[A]]").as_deref(),
+        Some("B is rude.")
+    );
+    assert_eq!(
+        rationale("<think>hm</think>\nB is rude. [[A]] Done.").as_deref(),
+        Some("B is rude.  Done.")
+    );
+    assert_eq!(
+        rationale("<think>B is rude</think>[[A]]").as_deref(),
+        Some("<think>B is rude</think>")
+    );
     assert_eq!(rationale("**[[A]]**"), None);
 }
 
 #[test]
 fn unread_replies_are_asked_again_as_other_samples_and_paid_for() {
-    let script = [("", Finish::Stop), ("hm", Finish::Length), ("[[B]]", Finish::Stop)];
+    let script = [
+        ("", Finish::Stop),
+        ("hm", Finish::Length),
+        ("[[B]]", Finish::Stop),
+    ];
     let model = Scripted::new(&script);
     let config = ChatJudgeConfig {
         attempts: NonZeroU32::new(5).unwrap(),
@@ -106,7 +141,10 @@ fn unread_replies_are_asked_again_as_other_samples_and_paid_for() {
     let judge = ChatJudge::new(model.clone(), config);
     let verdict = ready(judge.judge_once(&pair(), WithTies, 1)).unwrap();
     assert_eq!(verdict.preference, Some(Second));
-    assert_eq!((verdict.usage.requests, verdict.usage.prompt_tokens), (3, 30));
+    assert_eq!(
+        (verdict.usage.requests, verdict.usage.prompt_tokens),
+        (3, 30)
+    );
     let samples: Vec<u32> = model.asked().iter().map(|request| request.sample).collect();
     assert_eq!(samples, [5, 6, 7]);
 }
@@ -115,7 +153,10 @@ fn unread_replies_are_asked_again_as_other_samples_and_paid_for() {
 fn one_attempt_is_the_default() {
     let model = Scripted::new(&[("hm", Finish::Stop), ("[[A]]", Finish::Stop)]);
     let judge = ChatJudge::new(model.clone(), ChatJudgeConfig::default());
-    assert_eq!(ready(judge.judge(&pair(), WithTies)).unwrap().status, Status::Unreadable);
+    assert_eq!(
+        ready(judge.judge(&pair(), WithTies)).unwrap().status,
+        Status::Unreadable
+    );
     assert_eq!(model.asked().len(), 1);
 }
 
@@ -142,7 +183,11 @@ fn the_request_holds_prompt_sampling_and_nothing_else() {
     assert_eq!(user.parts, [ChatPart::Text(expected.to_owned())]);
     assert_eq!(
         system.parts,
-        [ChatPart::Text(system_message(Task::T2T, WithoutTies, pair().criterion.as_ref()))]
+        [ChatPart::Text(system_message(
+            Task::T2T,
+            WithoutTies,
+            pair().criterion.as_ref()
+        ))]
     );
 }
 
@@ -191,7 +236,11 @@ fn only_the_tasks_of_the_model_are_supported() {
 
 #[test]
 fn votes_are_different_samples_and_their_majority_wins() {
-    let script = [("[[A]]", Finish::Stop), ("[[B]]", Finish::Stop), ("[[A]]", Finish::Stop)];
+    let script = [
+        ("[[A]]", Finish::Stop),
+        ("[[B]]", Finish::Stop),
+        ("[[A]]", Finish::Stop),
+    ];
     let model = Scripted::new(&script);
     let judge = Arc::new(ChatJudge::new(model.clone(), ChatJudgeConfig::default()));
     let voting = crate::Voting::new(judge, NonZeroU32::new(3).unwrap());

@@ -26,7 +26,7 @@ pub(super) fn medium(
             let bytes = read(media, limits)?;
             match frames {
                 Some(count) => stills(bytes, count, config, limits),
-                None => Ok(vec![video_file(bytes)?]),
+                None => Ok(vec![video_file(bytes)]),
             }
         }
         Modality::Audio => Ok(vec![wav(&sound(media, limits)?)]),
@@ -38,7 +38,9 @@ pub(super) fn medium(
         // A text medium is a file of words.
         Modality::Text => {
             let bytes = read(media, limits)?;
-            Ok(vec![ChatPart::Text(String::from_utf8_lossy(&bytes).into_owned())])
+            Ok(vec![ChatPart::Text(
+                String::from_utf8_lossy(&bytes).into_owned(),
+            )])
         }
     }
 }
@@ -52,13 +54,12 @@ pub(super) fn joined(media: &[MediaRef], limits: &Limits) -> Result<ChatPart, Er
 
 /// An image, as it is where that is wanted and possible.
 fn still(bytes: &Arc<[u8]>, config: &MediaConfig, limits: &Limits) -> Result<ChatPart, Error> {
-    if config.images == ImageForm::Passthrough && config.max_pixels.is_none() {
-        if let Some(media_type) = sendable(bytes) {
-            return Ok(ChatPart::Image {
-                media_type,
-                bytes: Arc::clone(bytes),
-            });
-        }
+    let passthrough = config.images == ImageForm::Passthrough && config.max_pixels.is_none();
+    if let Some(media_type) = sendable(bytes).filter(|_| passthrough) {
+        return Ok(ChatPart::Image {
+            media_type,
+            bytes: Arc::clone(bytes),
+        });
     }
     Ok(jpeg(&image::decode_on_white(bytes, limits)?, config))
 }
@@ -83,13 +84,11 @@ fn stills(
 }
 
 /// A video file as it is.
-fn video_file(bytes: Arc<[u8]>) -> Result<ChatPart, Error> {
-    let format = sniff(&bytes).filter(|format| format.modality() == Modality::Video);
-    Ok(ChatPart::Video {
-        // An animated GIF is an image to sniffing, and a video to the dataset that says so.
-        media_type: format.or_else(|| sniff(&bytes)).map_or("application/octet-stream", |format| format.media_type()),
+fn video_file(bytes: Arc<[u8]>) -> ChatPart {
+    ChatPart::Video {
+        media_type: sniff(&bytes).map_or("application/octet-stream", Format::media_type),
         bytes,
-    })
+    }
 }
 
 fn jpeg(picture: &RgbImage, config: &MediaConfig) -> ChatPart {
@@ -106,14 +105,18 @@ fn jpeg(picture: &RgbImage, config: &MediaConfig) -> ChatPart {
 /// `picture` with at most `most` pixels, in its own proportions.
 fn shrunk(picture: &RgbImage, most: u32) -> RgbImage {
     let (width, height) = picture.dimensions();
-    let scale = (f64::from(most) / (f64::from(width) * f64::from(height))).sqrt().min(1.0);
+    let scale = (f64::from(most) / (f64::from(width) * f64::from(height)))
+        .sqrt()
+        .min(1.0);
     let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
     image::shrink_to_fit(picture, side(width), side(height))
 }
 
 fn sound(media: &MediaRef, limits: &Limits) -> Result<Waveform, Error> {
     let bytes = read(media, limits)?;
-    audio::decode(&bytes, limits)?.mono().resampled(SAMPLE_RATE_HZ)
+    audio::decode(&bytes, limits)?
+        .mono()
+        .resampled(SAMPLE_RATE_HZ)
 }
 
 fn wav(sound: &Waveform) -> ChatPart {

@@ -161,7 +161,11 @@ impl MediaEncoder {
         media: Vec<MediaRef>,
         frames: Option<NonZeroU32>,
     ) -> Result<Vec<ChatPart>, ModelError> {
-        let _core = self.cores.acquire().await.expect("the semaphore is never closed");
+        let _core = self
+            .cores
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         let names: Vec<String> = media
             .iter()
             .map(|medium| format!("{} `{}`", medium.modality, medium.name()))

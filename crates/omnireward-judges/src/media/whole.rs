@@ -7,7 +7,11 @@ use omnireward_media::Format;
 pub(super) fn is_whole(format: Format, bytes: &[u8]) -> bool {
     match format {
         Format::Jpeg => jpeg_is_whole(bytes),
-        Format::Png => bytes.windows(8).rev().take(4096).any(|end| end == b"IEND\xae\x42\x60\x82"),
+        Format::Png => bytes
+            .windows(8)
+            .rev()
+            .take(4096)
+            .any(|end| end == b"IEND\xae\x42\x60\x82"),
         Format::WebP => riff_is_whole(bytes),
         _ => false,
     }
@@ -33,7 +37,9 @@ mod tests {
     use omnireward_media::{RgbImage, image};
 
     fn picture() -> RgbImage {
-        RgbImage::from_fn(40, 30, |x, y| [(x * 6) as u8, (y * 8) as u8, (x * y) as u8].into())
+        RgbImage::from_fn(40, 30, |x, y| {
+            [(x * 6) as u8, (y * 8) as u8, (x * y) as u8].into()
+        })
     }
 
     #[test]
@@ -45,7 +51,10 @@ mod tests {
         for (format, bytes) in files {
             assert!(is_whole(format, &bytes));
             for length in [0, 1, 30, bytes.len() / 2, bytes.len() - 3] {
-                assert!(!is_whole(format, &bytes[..length]), "{format:?} cut to {length}");
+                assert!(
+                    !is_whole(format, &bytes[..length]),
+                    "{format:?} cut to {length}"
+                );
             }
         }
     }

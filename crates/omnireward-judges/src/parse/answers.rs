@@ -25,8 +25,20 @@ pub(crate) struct Mention {
 }
 
 const NOUNS: [&str; 14] = [
-    "response", "image", "video", "audio", "clip", "answer", "option", "model", "object", "assistant",
-    "output", "candidate", "sound", "choice",
+    "response",
+    "image",
+    "video",
+    "audio",
+    "clip",
+    "answer",
+    "option",
+    "model",
+    "object",
+    "assistant",
+    "output",
+    "candidate",
+    "sound",
+    "choice",
 ];
 
 impl Answers {
@@ -60,7 +72,7 @@ impl Answers {
         }
     }
 
-    /// The sentences that LLMBar asks for: `Output (a) is better` and `Output (b) is better`.
+    /// The sentences that `LLMBar` asks for: `Output (a) is better` and `Output (b) is better`.
     pub fn llmbar() -> Self {
         Self {
             name: "llmbar",
@@ -193,7 +205,11 @@ mod tests {
     use Preference::{First, Second, Tie};
 
     fn found(answers: &Answers, text: &str) -> Vec<Preference> {
-        answers.mentions(text).iter().map(|mention| mention.preference).collect()
+        answers
+            .mentions(text)
+            .iter()
+            .map(|mention| mention.preference)
+            .collect()
     }
 
     #[test]
@@ -225,9 +241,18 @@ mod tests {
     #[test]
     fn other_tables_find_their_own() {
         let genai = Answers::genai_bench();
-        assert_eq!(found(&genai, "[[A>B]] [[ B > A ]] [[A=B=Good]] [[A=B=Bad]]"), [First, Second, Tie, Tie]);
+        assert_eq!(
+            found(&genai, "[[A>B]] [[ B > A ]] [[A=B=Good]] [[A=B=Bad]]"),
+            [First, Second, Tie, Tie]
+        );
         assert_eq!(found(&genai, "[[A]] [[A=B]] [[AB=Good]]"), []);
         let llmbar = Answers::llmbar();
-        assert_eq!(found(&llmbar, "So OUTPUT (a) is better. Therefore, Output (b) is better."), [First, Second]);
+        assert_eq!(
+            found(
+                &llmbar,
+                "So OUTPUT (a) is better. Therefore, Output (b) is better."
+            ),
+            [First, Second]
+        );
     }
 }

@@ -98,7 +98,9 @@ impl fmt::Display for Unread {
             Self::Contradictory(tokens) => {
                 write!(f, "the reply contradicts itself: `{}`", tokens.join("`, `"))
             }
-            Self::NotOffered(token) => write!(f, "the reply answers `{token}`, which was not offered"),
+            Self::NotOffered(token) => {
+                write!(f, "the reply answers `{token}`, which was not offered")
+            }
         }
     }
 }

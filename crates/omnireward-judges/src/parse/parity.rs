@@ -73,7 +73,11 @@ mod tests {
             ("", None),
         ];
         for (reply, expected) in cases {
-            assert_eq!(ParityParser.read(reply).ok().map(|r| r.preference), expected, "{reply}");
+            assert_eq!(
+                ParityParser.read(reply).ok().map(|r| r.preference),
+                expected,
+                "{reply}"
+            );
         }
     }
 }

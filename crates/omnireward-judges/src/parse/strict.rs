@@ -42,7 +42,9 @@ impl StrictParser {
         let last = mentions.last().ok_or(Unread::NoVerdict)?;
         let token = |mention: &Mention| reply[mention.token.clone()].to_owned();
         if !is_final(&text, &mentions) {
-            let other = mentions.iter().rfind(|mention| mention.preference != last.preference);
+            let other = mentions
+                .iter()
+                .rfind(|mention| mention.preference != last.preference);
             let tokens = other.into_iter().chain([last]).map(token);
             return Err(Unread::Contradictory(tokens.collect()));
         }
@@ -73,7 +75,9 @@ fn is_final(text: &str, mentions: &[Mention]) -> bool {
 /// The answer that all lines of a block name.
 fn unanimous(block: &[Line]) -> Option<Preference> {
     let (first, rest) = block.split_first()?;
-    first.answer.filter(|_| rest.iter().all(|line| line.answer == first.answer))
+    first
+        .answer
+        .filter(|_| rest.iter().all(|line| line.answer == first.answer))
 }
 
 /// A line that names an answer.
@@ -100,10 +104,14 @@ impl Line {
 
     fn new(text: &str, mentions: &[Mention]) -> Option<Self> {
         let (first, last) = (mentions.first()?, mentions.last()?);
-        let start = text[..first.token.start].rfind('\n').map_or(0, |end| end + 1);
+        let start = text[..first.token.start]
+            .rfind('\n')
+            .map_or(0, |end| end + 1);
         let end = last.token.end;
         let length = text[end..].find('\n').unwrap_or(text.len() - end);
-        let agree = mentions.iter().all(|mention| mention.preference == first.preference);
+        let agree = mentions
+            .iter()
+            .all(|mention| mention.preference == first.preference);
         Some(Self {
             answer: agree.then_some(first.preference),
             before: start..first.token.start,
@@ -114,7 +122,9 @@ impl Line {
     /// Whether `next` belongs to the same block: it is the next line, or the next after blank
     /// lines when this one holds nothing but its answer.
     fn leads_to(&self, text: &str, next: &Self) -> bool {
-        let between = text.get(self.after.end..next.before.start).unwrap_or_default();
+        let between = text
+            .get(self.after.end..next.before.start)
+            .unwrap_or_default();
         let adjacent = between.len() <= 1;
         let alone = !has_words(&text[self.before.clone()]) && !has_words(&text[self.after.clone()]);
         let one_each = self.answer.is_some() && next.answer.is_some();
@@ -133,7 +143,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(reply: &str, setting: Setting) -> Result<Preference, Unread> {
-        StrictParser::default().read(reply, setting).map(|reading| reading.preference)
+        StrictParser::default()
+            .read(reply, setting)
+            .map(|reading| reading.preference)
     }
 
     fn contradictory(tokens: [&str; 2]) -> Unread {
@@ -145,9 +157,15 @@ mod tests {
         let cases = [
             ("[[A]]", First),
             ("Some reasons.\n\n**Verdict: [[B]]**", Second),
-            ("Answer \"[[A]]\" if A is better, \"[[B]]\" if B is.\n\nB is better.\n[[B]]", Second),
+            (
+                "Answer \"[[A]]\" if A is better, \"[[B]]\" if B is.\n\nB is better.\n[[B]]",
+                Second,
+            ),
             ("Say [[A]] or [[B]].\n[[B]]", Second),
-            ("1. Better is A: [[A]]\n2. Better is B: [[B]]\n\nHere it is [[A]], since B fails.", First),
+            (
+                "1. Better is A: [[A]]\n2. Better is B: [[B]]\n\nHere it is [[A]], since B fails.",
+                First,
+            ),
             ("At first I leaned to [[A]].\nOn reflection:\n[[B]]", Second),
             ("[[A]] [[A]]", First),
             ("Both [[A]] and [[A]]\n[[A]].", First),
@@ -180,14 +198,26 @@ mod tests {
             ("[[A]]\n\n[[B]]", contradictory(["[[A]]", "[[B]]"])),
             ("[[A]]\nFinal: [[B]]", contradictory(["[[A]]", "[[B]]"])),
             ("[[A]]\n\nFinal: [[B]]", contradictory(["[[A]]", "[[B]]"])),
-            ("Verdict: [[A]] \\boxed{B}", contradictory(["[[A]]", "\\boxed{B}"])),
+            (
+                "Verdict: [[A]] \\boxed{B}",
+                contradictory(["[[A]]", "\\boxed{B}"]),
+            ),
             (
                 "1. A is better: [[A]]\n2. B is better: [[B]]\n3. Equal: [[C]]",
                 contradictory(["[[B]]", "[[C]]"]),
             ),
-            ("[[A]]\n\nNote that [[B]] would win on style.", contradictory(["[[A]]", "[[B]]"])),
-            ("[[A]]\nNote that [[B]] would win on style.", contradictory(["[[A]]", "[[B]]"])),
-            ("\"[[A]]\" if A, \"[[B]]\" if B", contradictory(["[[A]]", "[[B]]"])),
+            (
+                "[[A]]\n\nNote that [[B]] would win on style.",
+                contradictory(["[[A]]", "[[B]]"]),
+            ),
+            (
+                "[[A]]\nNote that [[B]] would win on style.",
+                contradictory(["[[A]]", "[[B]]"]),
+            ),
+            (
+                "\"[[A]]\" if A, \"[[B]]\" if B",
+                contradictory(["[[A]]", "[[B]]"]),
+            ),
         ];
         for (reply, expected) in cases {
             assert_eq!(read(reply, Setting::WithTies), Err(expected), "{reply}");
@@ -200,14 +230,33 @@ mod tests {
         assert_eq!(read(reply, Setting::WithTies), Ok(Tie));
         let unread = read(reply, Setting::WithoutTies).unwrap_err();
         assert_eq!(unread, Unread::NotOffered("[[C]]".to_owned()));
-        assert!(unread.to_string().contains("`[[C]]`, which was not offered"));
+        assert!(
+            unread
+                .to_string()
+                .contains("`[[C]]`, which was not offered")
+        );
     }
 
     /// Text made of the pieces that matter to the parser.
     fn replies() -> impl Strategy<Value = String> {
         let pieces = [
-            "[[A]]", "[[B]]", "[[C]]", "\\boxed{A}", "\\boxed{B}", "\\boxed{Image 1}",
-            "\\boxed{Image 2}", "\n", "\n\n", " ", "words ", "é。", "<think>", "</think>", "[[", "]]", "}",
+            "[[A]]",
+            "[[B]]",
+            "[[C]]",
+            "\\boxed{A}",
+            "\\boxed{B}",
+            "\\boxed{Image 1}",
+            "\\boxed{Image 2}",
+            "\n",
+            "\n\n",
+            " ",
+            "words ",
+            "é。",
+            "<think>",
+            "</think>",
+            "[[",
+            "]]",
+            "}",
         ];
         prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..12)
             .prop_map(|pieces| pieces.concat())
@@ -215,9 +264,15 @@ mod tests {
 
     /// The reply that says the opposite.
     fn exchanged(reply: &str) -> String {
-        let pairs = [("[[A]]", "[[B]]"), ("\\boxed{A}", "\\boxed{B}"), ("Image 1", "Image 2")];
+        let pairs = [
+            ("[[A]]", "[[B]]"),
+            ("\\boxed{A}", "\\boxed{B}"),
+            ("Image 1", "Image 2"),
+        ];
         pairs.iter().fold(reply.to_owned(), |text, (one, other)| {
-            text.replace(one, "\u{0}").replace(other, one).replace('\u{0}', other)
+            text.replace(one, "\u{0}")
+                .replace(other, one)
+                .replace('\u{0}', other)
         })
     }
 

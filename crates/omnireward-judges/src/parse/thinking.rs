@@ -50,7 +50,10 @@ mod tests {
             ("say <think>a</think> mid <think>b</think> x", Ok("say x")),
             ("<think>never ends [[A]]", Err(Unread::UnclosedThinking)),
             ("<think>a</think> <think>b", Err(Unread::UnclosedThinking)),
-            ("I will not write <think> here", Ok("I will not write <think> here")),
+            (
+                "I will not write <think> here",
+                Ok("I will not write <think> here"),
+            ),
         ];
         for (reply, expected) in cases {
             let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -58,7 +61,11 @@ mod tests {
             if let Ok(text) = &read {
                 assert_eq!(text.len(), reply.len());
             }
-            assert_eq!(read.map(|text| words(&text)), expected.map(str::to_owned), "{reply}");
+            assert_eq!(
+                read.map(|text| words(&text)),
+                expected.map(str::to_owned),
+                "{reply}"
+            );
         }
     }
 }

@@ -22,7 +22,11 @@ pub(crate) fn user_pieces<'a>(
         let modality = part.as_media().map(|media| media.modality);
         own_block.is_some() && modality == own_block
     };
-    message.block("PROMPT", pair.prompt.iter().filter(|part| !in_own_block(part)), Piece::Prompt);
+    message.block(
+        "PROMPT",
+        pair.prompt.iter().filter(|part| !in_own_block(part)),
+        Piece::Prompt,
+    );
     if let Some(name) = medium_block(pair.task) {
         let mut media = pair.prompt.iter().filter(in_own_block).peekable();
         if media.peek().is_some() {

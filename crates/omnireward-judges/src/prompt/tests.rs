@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use omnireward_core::{MediaRef, MediaSource, Modality, Part, PreferencePair, Response, Setting, Task};
+use omnireward_core::{
+    MediaRef, MediaSource, Modality, Part, PreferencePair, Response, Setting, Task,
+};
 
 use super::*;
 use crate::media::AudioForm;
@@ -21,10 +23,12 @@ fn example(task: Task) -> PreferencePair {
         Modality::Text => Response::text(format!("Answer {side}.")),
         modality => Response::media(medium(modality, &format!("{side}.{modality}"))),
     };
-    let mut pair = PreferencePair::new("p", task, "What is it?", [response("one"), response("two")])
-        .with_criterion("Names the colour.");
+    let mut pair =
+        PreferencePair::new("p", task, "What is it?", [response("one"), response("two")])
+            .with_criterion("Names the colour.");
     if let Some(modality) = task.prompt_modality() {
-        pair.prompt.push(Part::Media(medium(modality, &format!("input.{modality}"))));
+        pair.prompt
+            .push(Part::Media(medium(modality, &format!("input.{modality}"))));
     }
     pair
 }
@@ -54,8 +58,15 @@ fn the_prompts_of_every_task_and_setting() {
             let pair = example(task);
             let system = system_message(task, setting, pair.criterion.as_ref());
             let user = shown(&pieces(&pair, AudioForm::Separate));
-            let name = format!("{}_{}", task.code().to_lowercase(), setting.name().replace('-', "_"));
-            insta::assert_snapshot!(name, format!("── system ──\n{system}\n\n── user ──\n{user}"));
+            let name = format!(
+                "{}_{}",
+                task.code().to_lowercase(),
+                setting.name().replace('-', "_")
+            );
+            insta::assert_snapshot!(
+                name,
+                format!("── system ──\n{system}\n\n── user ──\n{user}")
+            );
         }
     }
 }
@@ -71,7 +82,10 @@ fn a_pair_without_a_criterion_is_judged_by_general_preference() {
 fn the_criterion_has_its_own_paragraph_and_is_not_a_template() {
     let criterion = Criterion::new("Uses {criterion}, <image> and {} well").unwrap();
     let system = system_message(Task::T2T, Setting::WithoutTies, Some(&criterion));
-    assert!(system.contains("\n\nUses {criterion}, <image> and {} well\n\n"), "{system}");
+    assert!(
+        system.contains("\n\nUses {criterion}, <image> and {} well\n\n"),
+        "{system}"
+    );
     assert!(!system.contains("[[C]]"));
 }
 
@@ -81,7 +95,10 @@ fn literal_placeholders_do_no_harm() {
     pair.prompt[0] = Part::Text("Is <image> in <video> an <audio>?".to_owned());
     pair.responses[0] = Response::text("<image>");
     let pieces = pieces(&pair, AudioForm::Separate);
-    let media = pieces.iter().filter(|piece| !matches!(piece, Piece::Text(_))).count();
+    let media = pieces
+        .iter()
+        .filter(|piece| !matches!(piece, Piece::Text(_)))
+        .count();
     assert_eq!(media, 1);
     let shown = shown(&pieces);
     assert!(shown.contains("[[PROMPT]]\nIs <image> in <video> an <audio>?\n[[END OF PROMPT]]"));
@@ -97,7 +114,8 @@ fn joined_sounds_come_first_and_leave_a_note_in_their_blocks() {
 #[test]
 fn media_that_are_not_the_tasks_own_stay_where_they_stand_in_the_prompt() {
     let mut pair = example(Task::T2A);
-    pair.prompt.insert(0, Part::Media(medium(Modality::Audio, "spoken.wav")));
+    pair.prompt
+        .insert(0, Part::Media(medium(Modality::Audio, "spoken.wav")));
     let shown = shown(&pieces(&pair, AudioForm::Separate));
     assert!(
         shown.starts_with("[[PROMPT]]\n⟨prompt medium spoken.wav⟩\nWhat is it?\n[[END OF PROMPT]]"),

@@ -16,7 +16,11 @@ pub(super) fn read_pairs(files: &[Source], asked: Asked<'_>) -> Result<Recording
     for file in files {
         let stem = file.stem();
         Table::open(file)?.for_each(|row| {
-            let id = format!("{stem}/{}/{}", row.get("item")?, row.get("transcript_given")?);
+            let id = format!(
+                "{stem}/{}/{}",
+                row.get("item")?,
+                row.get("transcript_given")?
+            );
             let order = match row.get("orders_swapped")? {
                 "0" => Order::AsIs,
                 "1" => Order::Swapped,
@@ -24,7 +28,12 @@ pub(super) fn read_pairs(files: &[Source], asked: Asked<'_>) -> Result<Recording
             };
             let prediction = Content::Preference(row.winner("prediction_as_presented")?);
             let reasons = row.get("reasoning").ok().map(str::to_owned);
-            index.add(Some(id), Recorded::new(prediction).in_order(order).with_rationale(reasons));
+            index.add(
+                Some(id),
+                Recorded::new(prediction)
+                    .in_order(order)
+                    .with_rationale(reasons),
+            );
             Ok(())
         })?;
     }

@@ -85,7 +85,10 @@ pub(super) fn files(path: &Path) -> Result<Vec<Source>, Error> {
         let entries: Result<Vec<_>, _> = fs::read_dir(path)
             .and_then(Iterator::collect)
             .map_err(failed(path));
-        paths = entries?.into_iter().map(|entry: fs::DirEntry| entry.path()).collect();
+        paths = entries?
+            .into_iter()
+            .map(|entry: fs::DirEntry| entry.path())
+            .collect();
         paths.retain(|path| has_known_extension(path));
         paths.sort();
     }
@@ -152,12 +155,18 @@ enum Kind {
 /// The files of the kind of the first that has one; published folders hold other files too.
 fn by_kind(files: Vec<Source>) -> Option<(Kind, Vec<Source>)> {
     let kind = files.iter().find_map(kind_of)?;
-    let files = files.into_iter().filter(|file| kind_of(file) == Some(kind)).collect();
+    let files = files
+        .into_iter()
+        .filter(|file| kind_of(file) == Some(kind))
+        .collect();
     Some((kind, files))
 }
 
 fn kind_of(file: &Source) -> Option<Kind> {
-    let start = file.bytes.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let start = file
+        .bytes
+        .iter()
+        .position(|byte| !byte.is_ascii_whitespace())?;
     match file.bytes[start] {
         b'[' => array_kind(&first_element(&file.bytes[start + 1..])?),
         b'{' => object_kind(&file.bytes[start..]),
@@ -167,7 +176,10 @@ fn kind_of(file: &Source) -> Option<Kind> {
 
 /// The first value of a JSON array whose bracket has been read.
 fn first_element(rest: &[u8]) -> Option<Value> {
-    serde_json::Deserializer::from_slice(rest).into_iter().next()?.ok()
+    serde_json::Deserializer::from_slice(rest)
+        .into_iter()
+        .next()?
+        .ok()
 }
 
 fn array_kind(first: &Value) -> Option<Kind> {
@@ -191,7 +203,13 @@ fn object_kind(bytes: &[u8]) -> Option<Kind> {
         Some(Kind::Reviews)
     } else if has("id") && own::CONTENT.iter().any(|field| has(field)) {
         Some(Kind::Own)
-    } else if first.as_object()?.values().next()?.get("image_path").is_some() {
+    } else if first
+        .as_object()?
+        .values()
+        .next()?
+        .get("image_path")
+        .is_some()
+    {
         Some(Kind::Tifa)
     } else {
         None
@@ -207,7 +225,12 @@ fn table_kind(bytes: &[u8]) -> Option<Kind> {
         Some(Kind::LlmBar)
     } else if has(&["idx", "human_vote"]) {
         Some(Kind::GenAiBench)
-    } else if has(&["item", "transcript_given", "orders_swapped", "prediction_as_presented"]) {
+    } else if has(&[
+        "item",
+        "transcript_given",
+        "orders_swapped",
+        "prediction_as_presented",
+    ]) {
         Some(Kind::AudioPairs)
     } else if has(&["index", "model_a", "model_b", "prediction"]) {
         Some(Kind::AudioChat)

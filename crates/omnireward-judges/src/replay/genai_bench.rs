@@ -37,6 +37,11 @@ pub(super) fn read(files: &[Source], asked: Asked<'_>) -> Result<Recording, Erro
 
 /// The columns that are judges: all but the row's number, the human vote and `<judge>:correct`.
 fn judges_of(table: &Table<'_>) -> Vec<String> {
-    let is_judge = |column: &&str| !matches!(*column, "idx" | "human_vote") && !column.contains(':');
-    table.columns().filter(is_judge).map(str::to_owned).collect()
+    let is_judge =
+        |column: &&str| !matches!(*column, "idx" | "human_vote") && !column.contains(':');
+    table
+        .columns()
+        .filter(is_judge)
+        .map(str::to_owned)
+        .collect()
 }

@@ -96,7 +96,11 @@ impl MadeOf {
         let asked = digest([&words(prompt), criterion.trim()]);
         Self {
             asked,
-            all: digest([asked.as_slice(), responses[0].as_bytes(), responses[1].as_bytes()]),
+            all: digest([
+                asked.as_slice(),
+                responses[0].as_bytes(),
+                responses[1].as_bytes(),
+            ]),
         }
     }
 
@@ -118,7 +122,9 @@ impl MadeOf {
 fn words(prompt: &str) -> String {
     let bare = ["<image>", "<video>", "<audio>"]
         .iter()
-        .fold(prompt.to_owned(), |text, placeholder| text.replace(placeholder, " "));
+        .fold(prompt.to_owned(), |text, placeholder| {
+            text.replace(placeholder, " ")
+        });
     bare.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -213,9 +219,16 @@ impl Index {
         };
         let rank = |recorded: &&Recorded| {
             let same_responses = recorded.made_of.is_none() || recorded.made_of == content;
-            (!same_responses, recorded.setting.is_none(), recorded.order != shown)
+            (
+                !same_responses,
+                recorded.setting.is_none(),
+                recorded.order != shown,
+            )
         };
-        self.candidates(pair, content).filter(usable).min_by_key(rank).map(Cow::Borrowed)
+        self.candidates(pair, content)
+            .filter(usable)
+            .min_by_key(rank)
+            .map(Cow::Borrowed)
     }
 
     fn candidates(
@@ -223,7 +236,10 @@ impl Index {
         pair: &PreferencePair,
         content: Option<MadeOf>,
     ) -> impl Iterator<Item = &Recorded> {
-        let by_id = self.by_id.get(&pair.id).or_else(|| self.by_id.get(id_within_task(pair)));
+        let by_id = self
+            .by_id
+            .get(&pair.id)
+            .or_else(|| self.by_id.get(id_within_task(pair)));
         let by_content = content.and_then(|content| self.by_content.get(&content));
         let positions = by_id.into_iter().chain(by_content).flatten();
         positions.map(|position| &self.records[*position])
@@ -250,5 +266,6 @@ impl Index {
 /// A pair's id without the task's key before it, which result files do not have.
 fn id_within_task(pair: &PreferencePair) -> &str {
     let rest = pair.id.strip_prefix(pair.task.key());
-    rest.and_then(|rest| rest.strip_prefix('/')).unwrap_or(&pair.id)
+    rest.and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(&pair.id)
 }

@@ -1,4 +1,4 @@
-use omnireward_core::Order;
+use omnireward_core::{Order, Preference};
 
 use super::{
     Recording,
@@ -21,7 +21,7 @@ pub(super) fn read(files: &[Source], asked: Asked<'_>) -> Result<Recording, Erro
             }
             let id = format!("{subset}/{}", row.get("row")?);
             let shown = row.winner("winner_order1")?;
-            let turned = row.winner("winner_order2")?.map(|winner| winner.swapped());
+            let turned = row.winner("winner_order2")?.map(Preference::swapped);
             index.add(Some(id.clone()), Recorded::new(Content::Preference(shown)));
             let turned = Recorded::new(Content::Preference(turned)).in_order(Order::Swapped);
             index.add(Some(id), turned);

@@ -35,10 +35,10 @@ use index::{Content, Index, Recorded};
 /// |---|---|---|
 /// | JSON lines of `{"id", "order"?, "setting"?, "reply"}`, or with `"preference"` or `"scores"` | – | as recorded |
 /// | result arrays of the reference evaluation (`<model>_preferences.json`) | the model, where there are several | as recorded, or by prompt, criterion and responses |
-/// | LLMBar `*.verdicts.csv` | the evaluator | `<subset>/<row>` |
+/// | `LLMBar` `*.verdicts.csv` | the evaluator | `<subset>/<row>` |
 /// | GenAI-Bench `*.votes.csv` | the model | `<subset>/<idx>` |
-/// | AudioJudge pair CSV | – | `<file>/<item>/<transcript_given>` |
-/// | AudioJudge chat CSV | – | `<file>/<index>` |
+/// | `AudioJudge` pair CSV | – | `<file>/<item>/<transcript_given>` |
+/// | `AudioJudge` chat CSV | – | `<file>/<index>` |
 /// | RM-Bench scores, three and three | – | `<row>/<chosen style>-<rejected style>` |
 /// | MJ-Bench scores | the metric | `<id>` |
 /// | reviews with two scores (Vicuna) | – | `<file>/<question_id>` |
@@ -112,7 +112,10 @@ impl Replay {
     fn verdict(&self, pair: &PreferencePair, setting: Setting) -> Result<Verdict, ModelError> {
         two_responses(pair)?;
         let shown = shown_order(pair);
-        let recorded = self.index.find(pair, shown, setting).ok_or_else(|| self.missing(pair, shown))?;
+        let recorded = self
+            .index
+            .find(pair, shown, setting)
+            .ok_or_else(|| self.missing(pair, shown))?;
         let verdict = self.recall(&recorded, setting);
         Ok(if recorded.order == shown {
             verdict
@@ -179,7 +182,11 @@ impl Replay {
 
 impl Judge for Replay {
     fn identity(&self) -> Identity {
-        let file = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
+        let file = self
+            .path
+            .file_name()
+            .unwrap_or(self.path.as_os_str())
+            .to_string_lossy();
         let name = match &self.selector {
             Some(selector) => selector.clone(),
             None => format!("replay:{file}"),

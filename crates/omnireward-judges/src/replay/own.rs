@@ -1,5 +1,5 @@
 use omnireward_core::{Order, Preference, Setting};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     Recording,
@@ -19,17 +19,24 @@ struct Line {
     order: Option<String>,
     setting: Option<Setting>,
     reply: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    preference: Option<Option<Preference>>,
+    #[serde(default)]
+    preference: Given,
     scores: Option<[f64; 2]>,
     rationale: Option<String>,
 }
 
-/// Tells a preference that is `null`, which could not be read, from one that is not there.
-fn present<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<Preference>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// A preference that is `null`, which could not be read, is not one that is not there.
+#[derive(Default)]
+enum Given {
+    #[default]
+    Absent,
+    Present(Option<Preference>),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(Self::Present)
+    }
 }
 
 /// Reads JSON lines.
@@ -54,17 +61,23 @@ impl Line {
     fn recorded(self) -> Result<(String, Recorded), RecordError> {
         let content = match (self.scores, self.preference, &self.reply) {
             (Some(scores), ..) => Content::Scores(finite(scores)?),
-            (None, Some(preference), _) => Content::Preference(preference),
-            (None, None, Some(reply)) => Content::Reply(reply.clone()),
-            (None, None, None) => return Err(RecordError::Missing(CONTENT.join("`, `"))),
+            (None, Given::Present(preference), _) => Content::Preference(preference),
+            (None, Given::Absent, Some(reply)) => Content::Reply(reply.clone()),
+            (None, Given::Absent, None) => return Err(RecordError::Missing(CONTENT.join("`, `"))),
         };
-        let mut recorded = Recorded::new(content).with_rationale(self.rationale).with_raw(self.reply);
+        let mut recorded = Recorded::new(content)
+            .with_rationale(self.rationale)
+            .with_raw(self.reply);
         match self.order.as_deref() {
             None | Some("as-is") => {}
             Some("swapped") => recorded = recorded.in_order(Order::Swapped),
             Some("any") => recorded.any_order = true,
             Some(other) => {
-                return Err(RecordError::field("order", other, "`as-is`, `swapped` or `any`"));
+                return Err(RecordError::field(
+                    "order",
+                    other,
+                    "`as-is`, `swapped` or `any`",
+                ));
             }
         }
         recorded.setting = self.setting;

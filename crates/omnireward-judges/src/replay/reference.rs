@@ -124,5 +124,9 @@ impl Origin {
 fn made_of(record: &Map<String, Value>) -> Option<MadeOf> {
     let text = |field: &str| record.get(field).and_then(Value::as_str);
     let criterion = text("criteria").unwrap_or_default();
-    Some(MadeOf::new(text("prompt")?, criterion, [text("response1")?, text("response2")?]))
+    Some(MadeOf::new(
+        text("prompt")?,
+        criterion,
+        [text("response1")?, text("response2")?],
+    ))
 }

@@ -70,7 +70,8 @@ pub(super) fn read_mj_bench(files: &[Source], asked: Asked<'_>) -> Result<Record
 #[derive(Deserialize)]
 struct Review {
     question_id: Value,
-    review: Option<String>,
+    #[serde(rename = "review")]
+    text: Option<String>,
     scores: [f64; 2],
 }
 
@@ -83,10 +84,13 @@ pub(super) fn read_reviews(files: &[Source], asked: Asked<'_>) -> Result<Recordi
         let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
         for_each_line(file, |row: Review| {
             let mut recorded = Recorded::new(Content::Scores(finite(row.scores)?))
-                .with_rationale(row.review.clone())
-                .with_raw(row.review);
+                .with_rationale(row.text.clone())
+                .with_raw(row.text);
             recorded.any_order = false;
-            index.add(Some(format!("{stem}/{}", plain(&row.question_id))), recorded);
+            index.add(
+                Some(format!("{stem}/{}", plain(&row.question_id))),
+                recorded,
+            );
             Ok(())
         })?;
     }
@@ -95,11 +99,14 @@ pub(super) fn read_reviews(files: &[Source], asked: Asked<'_>) -> Result<Recordi
 
 /// Reads TIFA scores, one metric of them: a number for each image, whatever it is compared with.
 pub(super) fn read_tifa(files: &[Source], asked: Asked<'_>) -> Result<Recording, Error> {
-    let images: Result<Vec<BTreeMap<String, BTreeMap<String, Value>>>, Error> =
-        files.iter().map(parse).collect();
-    let images: Vec<(String, BTreeMap<String, Value>)> = images?.into_iter().flatten().collect();
+    let mut images: Vec<(String, BTreeMap<String, Value>)> = Vec::new();
+    for file in files {
+        images.extend(parse::<BTreeMap<String, _>>(file)?);
+    }
     let is_metric = |(_, value): &(&String, &Value)| value.is_number();
-    let metrics = images.iter().flat_map(|(_, image)| image.iter().filter(is_metric));
+    let metrics = images
+        .iter()
+        .flat_map(|(_, image)| image.iter().filter(is_metric));
     let metric = asked.choose(metrics.map(|(name, _)| name.clone()).collect())?;
     let mut index = Index::default();
     for (stem, image) in images {
@@ -123,7 +130,9 @@ fn for_each<T: for<'de> Deserialize<'de>>(
     files: &[Source],
     mut each: impl FnMut(T) -> Result<(), RecordError>,
 ) -> Result<(), Error> {
-    files.iter().try_for_each(|file| for_each_line(file, &mut each))
+    files
+        .iter()
+        .try_for_each(|file| for_each_line(file, &mut each))
 }
 
 /// An id without quotes, whether it was written as a text or a number.

@@ -19,7 +19,9 @@ pub(super) struct Row<'t> {
 impl<'a> Table<'a> {
     pub(super) fn open(source: &'a Source) -> Result<Self, Error> {
         let mut reader = csv::Reader::from_reader(source.bytes.as_slice());
-        let columns = reader.headers().map_err(|error| RecordError::from(error).at(&source.path, 1))?;
+        let columns = reader
+            .headers()
+            .map_err(|error| RecordError::from(error).at(&source.path, 1))?;
         Ok(Self {
             source,
             columns: columns.clone(),
@@ -70,7 +72,11 @@ impl Row<'_> {
             "1" => Ok(Some(Preference::First)),
             "2" => Ok(Some(Preference::Second)),
             "tie" => Ok(Some(Preference::Tie)),
-            other => Err(RecordError::field(column, other, "`1`, `2`, `tie` or nothing")),
+            other => Err(RecordError::field(
+                column,
+                other,
+                "`1`, `2`, `tie` or nothing",
+            )),
         }
     }
 }

@@ -55,12 +55,24 @@ fn our_lines_hold_replies_preferences_or_scores() {
     assert_eq!(verdict.rationale.as_deref(), Some("Because."));
     assert_eq!(verdict.raw.as_deref(), Some("Because.\n[[B]]"));
     let verdict = ask(&judge, &pair("tie"), WithTies).unwrap();
-    assert_eq!((verdict.preference, verdict.rationale.as_deref()), (Some(Tie), Some("alike")));
+    assert_eq!(
+        (verdict.preference, verdict.rationale.as_deref()),
+        (Some(Tie), Some("alike"))
+    );
     let verdict = ask(&judge, &pair("silent"), WithTies).unwrap();
-    assert_eq!((verdict.status, verdict.raw.as_deref()), (Status::Unreadable, Some("hm")));
+    assert_eq!(
+        (verdict.status, verdict.raw.as_deref()),
+        (Status::Unreadable, Some("hm"))
+    );
     let verdict = ask(&judge, &pair("scored"), WithTies).unwrap();
-    assert_eq!((verdict.preference, verdict.scores), (Some(Second), Some(vec![0.5, 1.5])));
-    assert_eq!(ask(&judge, &pair("other"), WithTies), Err(ModelErrorKind::NotRecorded));
+    assert_eq!(
+        (verdict.preference, verdict.scores),
+        (Some(Second), Some(vec![0.5, 1.5]))
+    );
+    assert_eq!(
+        ask(&judge, &pair("other"), WithTies),
+        Err(ModelErrorKind::NotRecorded)
+    );
 }
 
 #[test]
@@ -72,10 +84,19 @@ fn one_order_is_not_invented_from_the_other() {
            {"id": "free", "order": "any", "preference": "first"}"#,
     );
     assert!(!judge.is_order_sensitive());
-    assert_eq!(ask(&judge, &shown_swapped(&pair("reply")), WithTies), Err(ModelErrorKind::NotRecorded));
+    assert_eq!(
+        ask(&judge, &shown_swapped(&pair("reply")), WithTies),
+        Err(ModelErrorKind::NotRecorded)
+    );
     let turned = ask(&judge, &shown_swapped(&pair("scored")), WithTies).unwrap();
-    assert_eq!((turned.preference, turned.scores), (Some(First), Some(vec![1.5, 0.5])));
-    assert_eq!(preference(&judge, &shown_swapped(&pair("free")), WithTies), Some(Second));
+    assert_eq!(
+        (turned.preference, turned.scores),
+        (Some(First), Some(vec![1.5, 0.5]))
+    );
+    assert_eq!(
+        preference(&judge, &shown_swapped(&pair("free")), WithTies),
+        Some(Second)
+    );
 }
 
 #[test]
@@ -90,13 +111,22 @@ fn both_orders_are_kept_apart_and_settings_too() {
     assert_eq!(preference(&judge, &pair("a"), WithTies), Some(Tie));
     assert_eq!(preference(&judge, &pair("a"), WithoutTies), Some(First));
     // A reply is about what was shown, so the swapped one prefers the dataset's second.
-    assert_eq!(preference(&judge, &shown_swapped(&pair("a")), WithoutTies), Some(First));
-    assert_eq!(ask(&judge, &shown_swapped(&pair("a")), WithTies), Err(ModelErrorKind::NotRecorded));
+    assert_eq!(
+        preference(&judge, &shown_swapped(&pair("a")), WithoutTies),
+        Some(First)
+    );
+    assert_eq!(
+        ask(&judge, &shown_swapped(&pair("a")), WithTies),
+        Err(ModelErrorKind::NotRecorded)
+    );
 }
 
 #[test]
 fn a_recording_in_the_other_order_alone_answers_for_the_datasets() {
-    let judge = replay("a.jsonl", r#"{"id": "a", "order": "swapped", "reply": "[[A]]"}"#);
+    let judge = replay(
+        "a.jsonl",
+        r#"{"id": "a", "order": "swapped", "reply": "[[A]]"}"#,
+    );
     assert!(!judge.is_order_sensitive());
     assert_eq!(preference(&judge, &pair("a"), WithTies), Some(Second));
 }
@@ -127,30 +157,56 @@ const RESULTS: &str = r#"[
 
 /// A pair as the dataset has it, with a task's key before the id.
 fn sample(id: &str, prompt: &str, criterion: &str) -> PreferencePair {
-    PreferencePair::new(format!("text_to_text/{id}"), Task::T2T, prompt, ["x", "y"].map(Response::text))
-        .with_criterion(criterion)
+    PreferencePair::new(
+        format!("text_to_text/{id}"),
+        Task::T2T,
+        prompt,
+        ["x", "y"].map(Response::text),
+    )
+    .with_criterion(criterion)
 }
 
 #[test]
 fn reference_results_are_found_by_id_and_by_content() {
     let judge = replay("m_preferences.json", RESULTS);
-    assert_eq!(preference(&judge, &sample("1", "p", "c"), WithoutTies), Some(First));
-    assert_eq!(preference(&judge, &sample("renamed", "p", "c"), WithoutTies), Some(First));
+    assert_eq!(
+        preference(&judge, &sample("1", "p", "c"), WithoutTies),
+        Some(First)
+    );
+    assert_eq!(
+        preference(&judge, &sample("renamed", "p", "c"), WithoutTies),
+        Some(First)
+    );
     let silent = ask(&judge, &sample("2", "q", "c"), WithoutTies).unwrap();
     assert_eq!(silent.status, Status::Unreadable);
-    assert_eq!(preference(&judge, &sample("2", "<image> q", "d"), WithoutTies), Some(Second));
-    assert_eq!(ask(&judge, &sample("1", "p", "c"), WithTies), Err(ModelErrorKind::NotRecorded));
+    assert_eq!(
+        preference(&judge, &sample("2", "<image> q", "d"), WithoutTies),
+        Some(Second)
+    );
+    assert_eq!(
+        ask(&judge, &sample("1", "p", "c"), WithTies),
+        Err(ModelErrorKind::NotRecorded)
+    );
     let other_task = sample("1", "another prompt", "c");
-    assert_eq!(ask(&judge, &other_task, WithoutTies), Err(ModelErrorKind::NotRecorded));
+    assert_eq!(
+        ask(&judge, &other_task, WithoutTies),
+        Err(ModelErrorKind::NotRecorded)
+    );
 }
 
 #[test]
 fn the_name_of_a_result_file_tells_setting_and_order() {
     let with_ties = replay("m_preferences_with_tie.json", RESULTS);
-    assert_eq!(preference(&with_ties, &sample("1", "p", "c"), WithTies), Some(First));
+    assert_eq!(
+        preference(&with_ties, &sample("1", "p", "c"), WithTies),
+        Some(First)
+    );
     let inversed = replay("m_preferences_inversed.json", RESULTS);
     // The reply was to the pair the other way round.
-    assert_eq!(preference(&inversed, &sample("1", "p", "c"), WithoutTies), Some(Second));
+    assert_eq!(
+        preference(&inversed, &sample("1", "p", "c"), WithoutTies),
+        Some(Second)
+    );
 }
 
 #[test]
@@ -170,15 +226,38 @@ fn results_without_replies_give_what_was_predicted() {
 #[test]
 fn a_broken_recording_names_file_line_and_field() {
     let cases = [
-        ("a.jsonl", "{\"id\": \"a\", \"reply\": \"x\"}\n{\"id\": \"b\"}", "`reply`, `preference`, `scores`"),
-        ("b.jsonl", "{\"id\": \"a\", \"reply\": \"x\"}\n{\"id\": \"b\", \"order\": \"up\", \"reply\": \"\"}", "field `order` is `up`"),
-        ("c.csv", "row,label,evaluator,winner_order1,winner_order2\n0,1,E,3,1\n", "field `winner_order1` is `3`"),
-        ("d.csv", "row,label,evaluator,winner_order1,winner_order2\n0,1,E\n", "not as expected"),
-        ("e.jsonl", "{\"id\": \"a\", \"reply\": \"x\"}\n{\"id\": ", "not as expected"),
+        (
+            "a.jsonl",
+            "{\"id\": \"a\", \"reply\": \"x\"}\n{\"id\": \"b\"}",
+            "`reply`, `preference`, `scores`",
+        ),
+        (
+            "b.jsonl",
+            "{\"id\": \"a\", \"reply\": \"x\"}\n{\"id\": \"b\", \"order\": \"up\", \"reply\": \"\"}",
+            "field `order` is `up`",
+        ),
+        (
+            "c.csv",
+            "row,label,evaluator,winner_order1,winner_order2\n0,1,E,3,1\n",
+            "field `winner_order1` is `3`",
+        ),
+        (
+            "d.csv",
+            "row,label,evaluator,winner_order1,winner_order2\n0,1,E\n",
+            "not as expected",
+        ),
+        (
+            "e.jsonl",
+            "{\"id\": \"a\", \"reply\": \"x\"}\n{\"id\": ",
+            "not as expected",
+        ),
     ];
     for (name, content, expected) in cases {
         let message = failure(name, content);
-        assert!(message.contains(expected) && message.contains("record 2"), "{message}");
+        assert!(
+            message.contains(expected) && message.contains("record 2"),
+            "{message}"
+        );
         assert!(message.contains(name), "{message}");
     }
 }
@@ -187,7 +266,10 @@ fn a_broken_recording_names_file_line_and_field() {
 fn what_is_no_recording_is_said_to_be_none() {
     for content in ["", "hello", "{}", "[]", "{\"a\": 1}", "a,b\n1,2\n", "[1, 2"] {
         let message = failure("x.json", content);
-        assert!(message.contains("is not a recording: expected JSON lines"), "{content}: {message}");
+        assert!(
+            message.contains("is not a recording: expected JSON lines"),
+            "{content}: {message}"
+        );
     }
     let missing = Replay::open(Path::new("/nowhere/x.json"), None).unwrap_err();
     assert!(matches!(missing, Error::Read { .. }));

@@ -24,9 +24,8 @@ pub(super) fn decode(
     let mut reader = Reader {
         builder: Builder::new(FORMAT, Axis::Y, limits),
         side,
-        points: 0,
+        points: Vec::new(),
         texture_points: Vec::new(),
-        first_uv: Vec::new(),
         seams: HashMap::new(),
         materials: HashMap::new(),
         material: 0,
@@ -53,13 +52,10 @@ pub(super) fn decode(
 struct Reader<'r, 's> {
     builder: Builder<'r>,
     side: &'r mut SideFiles<'s>,
-    /// `v` statements so far. They are the first so many vertices, in order, as long as no seam
-    /// has added others; `Point` says where each is.
-    points: u32,
+    /// What each `v` statement made.
+    points: Vec<Point>,
     /// Texture coordinates as `vt` gives them, with the origin moved to the upper left.
     texture_points: Vec<[f32; 2]>,
-    /// For each `v`, its vertex and the texture coordinates that this vertex took.
-    first_uv: Vec<Point>,
     /// Further vertices of a `v`, where a seam gives it other texture coordinates.
     seams: HashMap<(u32, u32), u32>,
     materials: HashMap<String, u32>,
@@ -67,6 +63,7 @@ struct Reader<'r, 's> {
     corners: Vec<u32>,
 }
 
+/// A `v` statement's vertex and the texture coordinates that this vertex took.
 #[derive(Clone, Copy)]
 struct Point {
     vertex: u32,
@@ -106,8 +103,7 @@ impl Reader<'_, '_> {
             uv: None,
         };
         let vertex = self.builder.vertex(vertex, || line.place())?;
-        self.first_uv.push(Point { vertex, uv: None });
-        self.points += 1;
+        self.points.push(Point { vertex, uv: None });
         Ok(())
     }
 
@@ -133,26 +129,25 @@ impl Reader<'_, '_> {
     fn corner(&mut self, word: &str, line: &Line<'_>) -> Result<u32, Error> {
         let mut indices = word.split('/');
         let point = indices.next().unwrap_or_default();
-        let point = resolved(line.parsed(point, "a vertex index")?, self.points)
-            .ok_or_else(|| line.error(out_of_range(shortened(point), self.points)))?;
+        let count = self.points.len() as u32;
+        let point = resolved(line.parsed(point, "a vertex index")?, count)
+            .ok_or_else(|| line.error(out_of_range(shortened(point), count)))?;
         match indices.next() {
-            None | Some("") => Ok(self.first_uv[point as usize].vertex),
+            None | Some("") => Ok(self.points[point as usize].vertex),
             Some(uv) => {
                 let count = self.texture_points.len() as u32;
-                let uv = resolved(line.parsed(uv, "a texture index")?, count).ok_or_else(|| {
-                    line.error(format!(
-                        "the texture coordinate `{}` does not exist, there are {count}",
-                        shortened(uv)
-                    ))
-                })?;
-                self.vertex_with_uv(point, uv)
+                // Programs name texture coordinates that they did not write; only colour is lost.
+                match resolved(line.parsed(uv, "a texture index")?, count) {
+                    Some(uv) => self.vertex_with_uv(point, uv),
+                    None => Ok(self.points[point as usize].vertex),
+                }
             }
         }
     }
 
     fn vertex_with_uv(&mut self, point: u32, uv: u32) -> Result<u32, Error> {
         let texture_point = self.texture_points[uv as usize];
-        let first = &mut self.first_uv[point as usize];
+        let first = &mut self.points[point as usize];
         match first.uv {
             Some(taken) if taken == uv => Ok(first.vertex),
             None => {

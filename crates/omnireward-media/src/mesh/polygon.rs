@@ -18,17 +18,20 @@ impl Triangulator {
     /// Cuts a polygon of `count >= 3` corners into `count - 2` triangles of corner numbers.
     ///
     /// A polygon that is convex seen from its first corner becomes a fan, as most programs do;
-    /// another one is cut ear by ear, so that notches stay open.
+    /// another one is cut ear by ear, so that notches stay open. One that is not flat has no
+    /// right cut and becomes a fan too.
     pub(super) fn triangles(
         &mut self,
         count: usize,
         at: impl Fn(usize) -> [f32; 3],
     ) -> Vec<[usize; 3]> {
-        let flat = flattened(count, at);
-        if count > MOST_CORNERS || self.steps > MOST_STEPS || fan_is_valid(&flat) {
+        if count > MOST_CORNERS || self.steps > MOST_STEPS {
             return fan(count);
         }
-        self.cut_ears(&flat)
+        match flattened(count, at) {
+            Some(flat) if !fan_is_valid(&flat) => self.cut_ears(&flat),
+            _ => fan(count),
+        }
     }
 
     /// Ear clipping (Meisters 1975): a corner is an ear when it turns left and its triangle holds
@@ -72,8 +75,11 @@ fn fan(count: usize) -> Vec<[usize; 3]> {
     (1..count - 1).map(|i| [0, i, i + 1]).collect()
 }
 
-/// The polygon in the plane that it lies closest to, turning left.
-fn flattened(count: usize, at: impl Fn(usize) -> [f32; 3]) -> Vec<[f64; 2]> {
+/// How far a corner may be from the plane of a polygon, as a share of the polygon's size.
+const FLATNESS: f64 = 0.02;
+
+/// The polygon in its own plane, turning left, or `None` when it is not flat.
+fn flattened(count: usize, at: impl Fn(usize) -> [f32; 3]) -> Option<Vec<[f64; 2]>> {
     let at = |i: usize| at(i % count).map(f64::from);
     // Newell's normal: its parts are the areas of the polygon's shadows along each axis.
     let mut normal = [0.0; 3];
@@ -82,6 +88,20 @@ fn flattened(count: usize, at: impl Fn(usize) -> [f32; 3]) -> Vec<[f64; 2]> {
         normal[0] += (p[1] - q[1]) * (p[2] + q[2]);
         normal[1] += (p[2] - q[2]) * (p[0] + q[0]);
         normal[2] += (p[0] - q[0]) * (p[1] + q[1]);
+    }
+    let length = normal.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let from_first = |i: usize| std::array::from_fn::<f64, 3, _>(|axis| at(i)[axis] - at(0)[axis]);
+    let height = |i: usize| {
+        (0..3)
+            .map(|k| from_first(i)[k] * normal[k])
+            .sum::<f64>()
+            .abs()
+    };
+    let reach = |i: usize| from_first(i).iter().map(|x| x * x).sum::<f64>().sqrt();
+    let highest = (0..count).map(height).fold(0.0, f64::max);
+    let size = (0..count).map(reach).fold(0.0, f64::max);
+    if highest > FLATNESS * size * length {
+        return None;
     }
     // The shadow along the longest part keeps the shape best; swapping keeps the turn.
     let [x, y, z] = normal.map(f64::abs);
@@ -95,7 +115,7 @@ fn flattened(count: usize, at: impl Fn(usize) -> [f32; 3]) -> Vec<[f64; 2]> {
     if part < 0.0 {
         std::mem::swap(&mut u, &mut v);
     }
-    (0..count).map(|i| [at(i)[u], at(i)[v]]).collect()
+    Some((0..count).map(|i| [at(i)[u], at(i)[v]]).collect())
 }
 
 /// Whether no triangle of the fan turns back.

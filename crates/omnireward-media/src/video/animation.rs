@@ -10,7 +10,7 @@ use std::{
 };
 
 use ::image::{
-    AnimationDecoder, Frames, ImageDecoder, ImageResult, RgbImage,
+    AnimationDecoder, Frames, ImageDecoder, ImageResult, RgbImage, Rgba,
     codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder},
 };
 
@@ -113,7 +113,13 @@ impl Animation {
                 Format::Png => prepared(PngDecoder::new(input), limits)
                     .and_then(PngDecoder::apng)
                     .map(AnimationDecoder::into_frames),
-                _ => prepared(WebPDecoder::new(input), limits).map(AnimationDecoder::into_frames),
+                _ => prepared(WebPDecoder::new(input), limits)
+                    .and_then(|mut decoder| {
+                        // Viewers begin with a transparent canvas, whatever the file says.
+                        decoder.set_background_color(Rgba([0; 4]))?;
+                        Ok(decoder)
+                    })
+                    .map(AnimationDecoder::into_frames),
             };
             let frames = frames.map_err(|cause| self.failed("the header is malformed", cause))?;
             self.collect(frames, wanted, limits)

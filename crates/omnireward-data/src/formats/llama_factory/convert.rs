@@ -94,16 +94,16 @@ fn messages(record: &mut Record, declared: &Declared) -> Result<Said, Fault> {
 fn turn(message: Value, declared: &Declared) -> Result<(Speaker, String), RowError> {
     let tags = &declared.tags;
     let mut fields = turns::fields(message)?;
-    let role = text_of(fields.remove(&tags.role_tag).unwrap_or_default())?;
-    let content = text_of(fields.remove(&tags.content_tag).unwrap_or_default())?;
-    let speaker = if role == tags.user_tag || role == tags.observation_tag {
+    let role = text_of(fields.remove(&tags.role).unwrap_or_default())?;
+    let content = text_of(fields.remove(&tags.content).unwrap_or_default())?;
+    let speaker = if role == tags.user || role == tags.observation {
         Speaker::User
-    } else if role == tags.assistant_tag || role == tags.function_tag {
+    } else if role == tags.assistant || role == tags.function {
         Speaker::Assistant
-    } else if role == tags.system_tag {
+    } else if role == tags.system {
         Speaker::System
     } else {
-        let known = [&tags.user_tag, &tags.assistant_tag, &tags.system_tag];
+        let known = [&tags.user, &tags.assistant, &tags.system];
         return Err(unknown_value(&role, known.map(String::as_str).join(", ")));
     };
     Ok((speaker, content))

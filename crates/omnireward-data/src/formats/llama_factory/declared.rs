@@ -84,26 +84,33 @@ impl Default for Columns {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub(super) struct Tags {
-    pub(super) role_tag: String,
-    pub(super) content_tag: String,
-    pub(super) user_tag: String,
-    pub(super) assistant_tag: String,
-    pub(super) observation_tag: String,
-    pub(super) function_tag: String,
-    pub(super) system_tag: String,
+    #[serde(rename = "role_tag")]
+    pub(super) role: String,
+    #[serde(rename = "content_tag")]
+    pub(super) content: String,
+    #[serde(rename = "user_tag")]
+    pub(super) user: String,
+    #[serde(rename = "assistant_tag")]
+    pub(super) assistant: String,
+    #[serde(rename = "observation_tag")]
+    pub(super) observation: String,
+    #[serde(rename = "function_tag")]
+    pub(super) function: String,
+    #[serde(rename = "system_tag")]
+    pub(super) system: String,
 }
 
 impl Default for Tags {
     fn default() -> Self {
         let named = str::to_owned;
         Self {
-            role_tag: named("from"),
-            content_tag: named("value"),
-            user_tag: named("human"),
-            assistant_tag: named("gpt"),
-            observation_tag: named("observation"),
-            function_tag: named("function_call"),
-            system_tag: named("system"),
+            role: named("from"),
+            content: named("value"),
+            user: named("human"),
+            assistant: named("gpt"),
+            observation: named("observation"),
+            function: named("function_call"),
+            system: named("system"),
         }
     }
 }

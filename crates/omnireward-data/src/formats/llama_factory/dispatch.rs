@@ -103,7 +103,7 @@ fn generated_by(modality: Modality, chosen: &[MediaRef], rejected: &[MediaRef]) 
     match (modality, chosen.len()) {
         (Modality::Image, 1) => Some(Task::T2I),
         (Modality::Image, 2) if chosen[0] == rejected[0] => Some(Task::TI2I),
-        (Modality::Image, _) | (Modality::Video, _) => Some(Task::T2V),
+        (Modality::Image | Modality::Video, _) => Some(Task::T2V),
         (Modality::Audio, _) => Some(Task::T2A),
         (Modality::Mesh, _) => Some(Task::T23D),
         (Modality::Text, _) => None,

@@ -141,18 +141,7 @@ fn split(
     rejected: Content,
 ) -> Result<(Vec<Message>, [String; 2]), Fault> {
     match (chosen, rejected) {
-        (Content::Text(chosen), Content::Text(rejected)) => match record.take("prompt") {
-            Some(prompt) => {
-                let prompt = content(prompt).map_err(|error| error.in_field("prompt"))?;
-                Ok((messages(prompt), [chosen, rejected]))
-            }
-            None => {
-                let shared = shared_text(&chosen, &rejected);
-                let answers =
-                    [&chosen, &rejected].map(|side| side[shared..].trim_start().to_owned());
-                Ok((vec![said(chosen[..shared].trim_end())], answers))
-            }
-        },
+        (Content::Text(chosen), Content::Text(rejected)) => split_texts(record, chosen, rejected),
         (Content::Messages(chosen), Content::Messages(rejected)) => {
             split_messages(record, chosen, rejected)
         }
@@ -161,6 +150,20 @@ fn split(
             Err(RowError::Inconsistent(reason).in_field("rejected"))
         }
     }
+}
+
+fn split_texts(
+    record: &mut Record,
+    chosen: String,
+    rejected: String,
+) -> Result<(Vec<Message>, [String; 2]), Fault> {
+    if let Some(prompt) = record.take("prompt") {
+        let prompt = content(prompt).map_err(|error| error.in_field("prompt"))?;
+        return Ok((messages(prompt), [chosen, rejected]));
+    }
+    let shared = shared_text(&chosen, &rejected);
+    let answers = [&chosen, &rejected].map(|side| side[shared..].trim_start().to_owned());
+    Ok((vec![said(chosen[..shared].trim_end())], answers))
 }
 
 fn split_messages(
@@ -204,17 +207,11 @@ fn said(text: &str) -> Message {
 
 /// The words of an answer: those of its only message, or all turns written out.
 fn answer(messages: &[Message], field: &str) -> Result<String, Fault> {
-    let words = |message: &Message| {
-        message
-            .parts
-            .iter()
-            .map(|part| part.clone())
-            .collect::<Option<Vec<String>>>()
-    };
     let refused = |reason: &str| RowError::Inconsistent(reason.to_owned()).in_field(field);
     let mut turns = Vec::with_capacity(messages.len());
     for message in messages {
-        let words = words(message).ok_or_else(|| refused("the answer holds a picture"))?;
+        let words: Option<Vec<String>> = message.parts.iter().cloned().collect();
+        let words = words.ok_or_else(|| refused("the answer holds a picture"))?;
         turns.push(Turn {
             speaker: message.speaker,
             parts: vec![ContentPart::Text(words.join("\n"))],

@@ -186,19 +186,23 @@ class Browser {
     this.page = Math.floor(chosen / PAGE);
     this.show();
     this.list.querySelector('[aria-current="true"] button')?.focus({ preventScroll: true });
+  }
+
+  // Scrolls the list, and nothing else, until the chosen pair is in it.
+  reveal() {
     const current = this.list.querySelector('[aria-current="true"]');
-    if (current) {
-      const top = current.offsetTop - this.list.offsetTop;
-      if (top < this.list.scrollTop) this.list.scrollTop = top;
-      const bottom = top + current.offsetHeight - this.list.clientHeight;
-      if (bottom > this.list.scrollTop) this.list.scrollTop = bottom;
-    }
+    if (!current) return;
+    const top = current.getBoundingClientRect().top - this.list.getBoundingClientRect().top + this.list.scrollTop;
+    if (top < this.list.scrollTop) this.list.scrollTop = top;
+    const bottom = top + current.offsetHeight - this.list.clientHeight;
+    if (bottom > this.list.scrollTop) this.list.scrollTop = bottom;
   }
 
   show() {
     const from = this.page * PAGE;
     const visible = this.found.slice(from, from + PAGE);
     this.list.replaceChildren(...visible.map((index, offset) => this.row(index, from + offset)));
+    this.reveal();
     const total = this.data.pairs.length;
     const range = this.found.length ? `${from + 1}–${from + visible.length} of ${this.found.length}` : "none";
     const rest = this.found.length === total ? "" : ` (${total} in all)`;
@@ -316,7 +320,7 @@ class Browser {
     const why = part.e ? `cannot be shown: ${part.e}` : part.x ?? stored.x;
     if (part.e) medium.classList.add("broken");
     else if (!stored.u && !stored.a) medium.classList.add("left-out");
-    medium.append(element("div", "caption", why ? `${part.k} ${part.n}: ${why}` : `${part.k} ${part.n}`));
+    medium.append(element("div", "caption", why ? `${part.k} ${part.n}: ${why}` : part.n));
     return medium;
   }
 
@@ -350,7 +354,6 @@ class Browser {
     if (index < 0) return;
     this.chosen = index;
     this.page = Math.floor(index / PAGE);
-    this.linked = true;
     requestAnimationFrame(() => this.root.scrollIntoView());
   }
 

@@ -81,7 +81,7 @@ fn steps(points: &[(f64, f64)], x: &Scale, y: &Scale) -> Vec<(f64, f64)> {
 /// A threshold with about three significant digits.
 fn short(value: f64) -> String {
     let decimals = match value.abs() {
-        size if size >= 100.0 || size < 1e-9 => 0,
+        size if !(1e-9..100.0).contains(&size) => 0,
         size if size >= 1.0 => 1,
         size if size >= 0.1 => 2,
         _ => 3,

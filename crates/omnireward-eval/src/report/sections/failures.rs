@@ -112,7 +112,7 @@ fn by_task(run: &ReportRun<'_>) -> Table {
         }
         rows.push(TableRow { class: "total", cells });
     }
-    Table { columns, rows, groups, ..Table::default() }
+    Table { groups, columns, rows, ..Table::default() }
 }
 
 fn by_run(runs: &[ReportRun<'_>]) -> Table {
@@ -139,5 +139,5 @@ fn by_run(runs: &[ReportRun<'_>]) -> Table {
             TableRow { class: "", cells }
         })
         .collect();
-    Table { columns, rows, groups, ..Table::default() }
+    Table { groups, columns, rows, ..Table::default() }
 }

@@ -187,7 +187,7 @@ fn run_table(run: &ReportRun<'_>) -> Table {
     if tasks.len() > 1 {
         rows.push(mean_row(run));
     }
-    Table { columns, rows, groups, ..Table::default() }
+    Table { groups, columns, rows, ..Table::default() }
 }
 
 fn task_row(run: &ReportRun<'_>, task: Task) -> TableRow {
@@ -225,7 +225,7 @@ fn tie_pairs(found: &[Option<&TaskResults>]) -> u64 {
             let counts = &results.counts;
             let rows = counts.tie_labels + counts.ties_left_out;
             // Rows of both orders are of one pair.
-            let orders = if counts.pairs == 0 { 1 } else { (counts.rows / counts.pairs).max(1) };
+            let orders = counts.rows.checked_div(counts.pairs).unwrap_or(1).max(1);
             rows / orders
         })
         .max()
