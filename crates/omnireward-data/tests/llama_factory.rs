@@ -474,7 +474,7 @@ fn media_from_elsewhere_are_copied() {
         "x",
         Task::T2I,
         "a cat",
-        [side(&[picture.clone()]), side(&[picture])],
+        [(); 2].map(|()| side(std::slice::from_ref(&picture))),
     )
     .with_label(Preference::First);
     write::llama_factory_ranking(to.path(), "hpdv2", [&pair]).unwrap();
@@ -492,8 +492,13 @@ fn what_the_layout_has_no_place_for_is_refused() {
     let text = [Response::text("a"), Response::text("b")];
     let unlabelled = PreferencePair::new("x", Task::T2T, "p", text.clone());
     let mesh = file(folder.path(), "a.obj", Modality::Mesh);
-    let meshes = PreferencePair::new("x", Task::T23D, "p", [side(&[mesh.clone()]), side(&[mesh])])
-        .with_label(Preference::First);
+    let meshes = PreferencePair::new(
+        "x",
+        Task::T23D,
+        "p",
+        [(); 2].map(|()| side(std::slice::from_ref(&mesh))),
+    )
+    .with_label(Preference::First);
     let mut confusing =
         PreferencePair::new("x", Task::TI2T, "see <image>", text).with_label(Preference::First);
     confusing

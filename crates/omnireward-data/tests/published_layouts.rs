@@ -24,8 +24,8 @@ fn read(path: &Path) -> Vec<PreferencePair> {
 }
 
 fn lines(file: &Path, records: &[Value]) {
-    let text: String = records.iter().map(|record| format!("{record}\n")).collect();
-    fs::write(file, text).unwrap();
+    let lines: Vec<String> = records.iter().map(Value::to_string).collect();
+    fs::write(file, lines.join("\n")).unwrap();
 }
 
 fn parquet(file: &Path, columns: Vec<(&str, ArrayRef)>) {

@@ -38,8 +38,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let published = ["Omni-RewardModel-BT".to_owned(), "GPT-4o".to_owned()];
 
     write(&out.join("single.html"), &[&chat], &[], Some(&pairs));
-    write(&out.join("scores.html"), &[&reward], &published[..1], Some(&pairs[..40]));
-    write(&out.join("compare.html"), &[&chat, &small, &reward], &published, Some(&pairs));
+    write(
+        &out.join("scores.html"),
+        &[&reward],
+        &published[..1],
+        Some(&pairs[..40]),
+    );
+    write(
+        &out.join("compare.html"),
+        &[&chat, &small, &reward],
+        &published,
+        Some(&pairs),
+    );
     write(&out.join("rows-only.html"), &[&small], &[], Some(&[]));
     Ok(())
 }
@@ -61,15 +71,39 @@ struct Habits {
 }
 
 impl Habits {
-    const CHAT: Self = Self { skill: 0.62, first_bias: 0.06, failures: 0.02, scores: false, seed: 1 };
-    const SMALL: Self = Self { skill: 0.34, first_bias: 0.22, failures: 0.08, scores: false, seed: 2 };
-    const REWARD: Self = Self { skill: 0.55, first_bias: 0.0, failures: 0.004, scores: true, seed: 3 };
+    const CHAT: Self = Self {
+        skill: 0.62,
+        first_bias: 0.06,
+        failures: 0.02,
+        scores: false,
+        seed: 1,
+    };
+    const SMALL: Self = Self {
+        skill: 0.34,
+        first_bias: 0.22,
+        failures: 0.08,
+        scores: false,
+        seed: 2,
+    };
+    const REWARD: Self = Self {
+        skill: 0.55,
+        first_bias: 0.0,
+        failures: 0.004,
+        scores: true,
+        seed: 3,
+    };
 }
 
 impl Run {
     fn new(name: &'static str, spec: &str, pairs: &[PreferencePair], habits: &Habits) -> Self {
         let rows = rows(pairs, habits);
-        let results = Results::compute(&rows, &ResultsConfig { resamples: 2_000, ..ResultsConfig::default() });
+        let results = Results::compute(
+            &rows,
+            &ResultsConfig {
+                resamples: 2_000,
+                ..ResultsConfig::default()
+            },
+        );
         let settings = serde_json::json!({
             "model": name,
             "prompt_sha256": "7f0c9b0f3f4a6c1d",
@@ -85,7 +119,11 @@ impl Run {
             plan: RunPlan {
                 tasks: Task::ALL.to_vec(),
                 settings: Setting::ALL.to_vec(),
-                order: if habits.scores { OrderPolicy::AsIs } else { OrderPolicy::Both },
+                order: if habits.scores {
+                    OrderPolicy::AsIs
+                } else {
+                    OrderPolicy::Both
+                },
                 seed: 7,
                 limit: None,
             },
@@ -98,7 +136,12 @@ impl Run {
                 fingerprint: "sha256:5a1d0f6b8c3e7720aa54".to_owned(),
             },
         };
-        Self { name, manifest, rows, results }
+        Self {
+            name,
+            manifest,
+            rows,
+            results,
+        }
     }
 }
 
@@ -112,11 +155,22 @@ fn write(path: &Path, runs: &[&Run], published: &[String], pairs: Option<&[Prefe
             dollars: (!run.manifest.judge.spec.starts_with('.')).then_some(12.34),
         })
         .collect();
-    let named: Vec<(&str, &[Row])> = runs.iter().map(|run| (run.name, run.rows.as_slice())).collect();
+    let named: Vec<(&str, &[Row])> = runs
+        .iter()
+        .map(|run| (run.name, run.rows.as_slice()))
+        .collect();
     let comparison = (runs.len() > 1).then(|| compare(&named, &runs[0].results.config));
-    let rows: Vec<RunRows<'_>> = named.iter().map(|(name, rows)| RunRows { name, rows }).collect();
+    let rows: Vec<RunRows<'_>> = named
+        .iter()
+        .map(|(name, rows)| RunRows { name, rows })
+        .collect();
     let views = pairs.map(|pairs| {
-        pair_views(pairs.iter().cloned(), &rows, &PairBudget::default(), &Limits::default())
+        pair_views(
+            pairs.iter().cloned(),
+            &rows,
+            &PairBudget::default(),
+            &Limits::default(),
+        )
     });
     let input = ReportInput {
         runs: &report_runs,
@@ -175,20 +229,29 @@ fn pairs(data: Option<&Path>) -> Vec<PreferencePair> {
                     pair.prompt.push(Part::Media(medium(modality, data, group)));
                 }
                 pair.group = Some(format!("{}-{group:03}", task.code().to_lowercase()));
-                pair.source = Some(["open prompts", "user requests", "edge cases"][group % 3].to_owned());
+                pair.source =
+                    Some(["open prompts", "user requests", "edge cases"][group % 3].to_owned());
                 pairs.push(pair);
             }
         }
     }
-    let hostile = "</script><script>alert('never')</script> \u{2028} & <img src=x onerror=alert(1)>";
+    let hostile =
+        "</script><script>alert('never')</script> \u{2028} & <img src=x onerror=alert(1)>";
     pairs[0].prompt = vec![Part::from(hostile)];
     pairs
 }
 
 fn prompt(task: Task, group: usize) -> String {
-    let subject = ["a harbour at dawn", "a wooden chair", "rain on a tin roof", "a bridge in fog"][group % 4];
+    let subject = [
+        "a harbour at dawn",
+        "a wooden chair",
+        "rain on a tin roof",
+        "a bridge in fog",
+    ][group % 4];
     match task {
-        Task::T2T => format!("Explain to a new colleague how to write about {subject} in three sentences."),
+        Task::T2T => {
+            format!("Explain to a new colleague how to write about {subject} in three sentences.")
+        }
         Task::TI2T => format!("What in this picture reminds of {subject}?"),
         Task::TV2T => "Describe what happens, in order.".to_owned(),
         Task::TA2T => "What is being said, and in what mood?".to_owned(),
@@ -199,7 +262,9 @@ fn prompt(task: Task, group: usize) -> String {
 
 fn answer(group: usize, side: usize) -> String {
     if side == 0 {
-        format!("Start with what can be seen, then say why it matters. Case {group} is short on purpose.")
+        format!(
+            "Start with what can be seen, then say why it matters. Case {group} is short on purpose."
+        )
     } else {
         "First, gather every detail. Second, order them by importance. Third, leave most of them out.\n\n\
          - The reader should see the place before anything is explained.\n- One comparison is enough."
@@ -229,12 +294,20 @@ fn medium(modality: Modality, data: Option<&Path>, index: usize) -> MediaRef {
             "audio/speakbench/sb_0_0_a.wav",
             "audio/speakbench/sb_0_0_b.wav",
         ],
-        Modality::Mesh => &["mesh/files/rabbit.obj", "mesh/files/obj_empty.obj", "mesh/files/cube.glb", "mesh/files/pins.glb"],
+        Modality::Mesh => &[
+            "mesh/files/rabbit.obj",
+            "mesh/files/obj_empty.obj",
+            "mesh/files/cube.glb",
+            "mesh/files/pins.glb",
+        ],
         Modality::Text => &[],
     };
     let name = files[index % files.len()].to_owned();
     let source = match data {
-        Some(data) => MediaSource::File { path: data.join(&name), name },
+        Some(data) => MediaSource::File {
+            path: data.join(&name),
+            name,
+        },
         None => MediaSource::Absent { name },
     };
     MediaRef { modality, source }
@@ -243,7 +316,11 @@ fn medium(modality: Modality, data: Option<&Path>, index: usize) -> MediaRef {
 fn rows(pairs: &[PreferencePair], habits: &Habits) -> Vec<Row> {
     let mut random = ChaCha8Rng::seed_from_u64(habits.seed);
     let mut rows = Vec::new();
-    let orders: &[Order] = if habits.scores { &[Order::AsIs] } else { &[Order::AsIs, Order::Swapped] };
+    let orders: &[Order] = if habits.scores {
+        &[Order::AsIs]
+    } else {
+        &[Order::AsIs, Order::Swapped]
+    };
     for pair in pairs {
         let hard = f64::from(pair.task as u8) * 0.03;
         for setting in Setting::ALL {
@@ -252,7 +329,13 @@ fn rows(pairs: &[PreferencePair], habits: &Habits) -> Vec<Row> {
             }
             for order in orders {
                 let verdict = verdict(pair, setting, *order, habits, hard, &mut random);
-                rows.push(Row::new(pair, setting, *order, verdict, random.random_range(300..4_000)));
+                rows.push(Row::new(
+                    pair,
+                    setting,
+                    *order,
+                    verdict,
+                    random.random_range(300..4_000),
+                ));
             }
         }
     }
@@ -267,12 +350,22 @@ fn verdict(
     hard: f64,
     random: &mut ChaCha8Rng,
 ) -> Verdict {
-    let usage = Usage { requests: u32::from(!habits.scores), prompt_tokens: 900, completion_tokens: 120 };
+    let usage = Usage {
+        requests: u32::from(!habits.scores),
+        prompt_tokens: 900,
+        completion_tokens: 120,
+    };
     if random.random_bool(habits.failures) {
         let status = Status::ALL[random.random_range(1..6usize)];
-        let raw = status.is_answered().then(|| "I can see merit in both, and".to_owned());
+        let raw = status
+            .is_answered()
+            .then(|| "I can see merit in both, and".to_owned());
         let why = format!("asking ended as {status}");
-        return Verdict { raw, usage, ..Verdict::without_preference(status, Some(why)) };
+        return Verdict {
+            raw,
+            usage,
+            ..Verdict::without_preference(status, Some(why))
+        };
     }
     if habits.scores {
         let noise = || random.random_range(-1.0..1.0_f64) + random.random_range(-1.0..1.0_f64);
@@ -288,7 +381,11 @@ fn verdict(
     let preference = if random.random_bool((habits.skill - hard / 2.0).clamp(0.0, 1.0)) {
         pair.label.unwrap_or(Preference::Tie)
     } else if random.random_bool(0.5 + habits.first_bias) {
-        if order == Order::AsIs { Preference::First } else { Preference::Second }
+        if order == Order::AsIs {
+            Preference::First
+        } else {
+            Preference::Second
+        }
     } else if setting.offers_tie() && random.random_bool(0.2) {
         Preference::Tie
     } else if order == Order::AsIs {
@@ -300,5 +397,10 @@ fn verdict(
         "Under the criterion, the {preference} option holds up better: it keeps to the request, and what it adds can be checked."
     );
     let raw = format!("<think>Compare both.</think>\n{rationale}\n\n[[{preference}]]");
-    Verdict { rationale: Some(rationale), raw: Some(raw), usage, ..Verdict::preferring(preference) }
+    Verdict {
+        rationale: Some(rationale),
+        raw: Some(raw),
+        usage,
+        ..Verdict::preferring(preference)
+    }
 }

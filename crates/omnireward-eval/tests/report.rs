@@ -13,8 +13,7 @@ use omnireward_eval::{
 };
 use omnireward_media::Limits;
 
-const HOSTILE: &str =
-    "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u{2028}\u{2029}\"'{{ 7*7 }}<!--";
+const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u{2028}\u{2029}\"'{{ 7*7 }}<!--";
 
 struct Run {
     name: String,
@@ -25,7 +24,10 @@ struct Run {
 
 impl Run {
     fn new(name: &str, rows: Vec<Row>) -> Self {
-        let config = ResultsConfig { resamples: 500, ..ResultsConfig::default() };
+        let config = ResultsConfig {
+            resamples: 500,
+            ..ResultsConfig::default()
+        };
         Self {
             name: name.to_owned(),
             manifest: manifest(name),
@@ -66,7 +68,9 @@ fn pair(task: Task, number: u64) -> PreferencePair {
         if task.is_generation() {
             Response::media(MediaRef {
                 modality: task.response_modality(),
-                source: MediaSource::Absent { name: format!("{side}{number}.bin") },
+                source: MediaSource::Absent {
+                    name: format!("{side}{number}.bin"),
+                },
             })
         } else {
             Response::text(format!("answer {side}{number}"))
@@ -87,22 +91,38 @@ fn pair(task: Task, number: u64) -> PreferencePair {
 
 /// A judge that is right two times in three, prefers what it sees first, and fails now and then.
 fn verdict(number: u64, label: Preference, order: Order) -> Verdict {
-    let usage = Usage { requests: 1, prompt_tokens: 100, completion_tokens: 10 };
+    let usage = Usage {
+        requests: 1,
+        prompt_tokens: 100,
+        completion_tokens: 10,
+    };
     if number % 11 == 7 {
-        let failed = Verdict::without_preference(Status::Unreadable, Some("no verdict found".into()));
-        return Verdict { raw: Some("hm".into()), usage, ..failed };
+        let failed =
+            Verdict::without_preference(Status::Unreadable, Some("no verdict found".into()));
+        return Verdict {
+            raw: Some("hm".into()),
+            usage,
+            ..failed
+        };
     }
     let preference = match number % 3 {
         2 if order == Order::AsIs => Preference::First,
         2 => Preference::Second,
         _ => label,
     };
-    Verdict { raw: Some(format!("[[{preference}]]")), usage, ..Verdict::preferring(preference) }
+    Verdict {
+        raw: Some(format!("[[{preference}]]")),
+        usage,
+        ..Verdict::preferring(preference)
+    }
 }
 
 fn rows(tasks: &[Task], each: u64, shift: u64) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (task, number) in tasks.iter().flat_map(|task| (0..each).map(move |number| (*task, number))) {
+    for (task, number) in tasks
+        .iter()
+        .flat_map(|task| (0..each).map(move |number| (*task, number)))
+    {
         let pair = pair(task, number);
         let label = pair.label.expect("every pair of this test has a label");
         for setting in Setting::ALL {
@@ -110,7 +130,13 @@ fn rows(tasks: &[Task], each: u64, shift: u64) -> Vec<Row> {
                 continue;
             }
             for order in [Order::AsIs, Order::Swapped] {
-                rows.push(Row::new(&pair, setting, order, verdict(number + shift + task as u64, label, order), 250));
+                rows.push(Row::new(
+                    &pair,
+                    setting,
+                    order,
+                    verdict(number + shift + task as u64, label, order),
+                    250,
+                ));
             }
         }
     }
@@ -119,7 +145,10 @@ fn rows(tasks: &[Task], each: u64, shift: u64) -> Vec<Row> {
 
 fn scored_rows(tasks: &[Task], each: u64) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (task, number) in tasks.iter().flat_map(|task| (0..each).map(move |number| (*task, number))) {
+    for (task, number) in tasks
+        .iter()
+        .flat_map(|task| (0..each).map(move |number| (*task, number)))
+    {
         let pair = pair(task, number);
         let wave = (number as f64 * 0.7).sin();
         let verdict = Verdict::from_scores([1.0 + wave, 1.0 - wave * 0.5]);
@@ -143,9 +172,19 @@ fn with_input<T>(
             dollars: Some(0.5),
         })
         .collect();
-    let named: Vec<(&str, &[Row])> = runs.iter().map(|run| (run.name.as_str(), run.rows.as_slice())).collect();
-    let comparison =
-        (runs.len() > 1).then(|| compare(&named, &ResultsConfig { resamples: 500, ..ResultsConfig::default() }));
+    let named: Vec<(&str, &[Row])> = runs
+        .iter()
+        .map(|run| (run.name.as_str(), run.rows.as_slice()))
+        .collect();
+    let comparison = (runs.len() > 1).then(|| {
+        compare(
+            &named,
+            &ResultsConfig {
+                resamples: 500,
+                ..ResultsConfig::default()
+            },
+        )
+    });
     use_it(&ReportInput {
         runs: &report_runs,
         comparison: comparison.as_ref(),
@@ -156,7 +195,10 @@ fn with_input<T>(
 }
 
 fn views(run: &Run, pairs: Vec<PreferencePair>) -> PairViews {
-    let runs = [RunRows { name: &run.name, rows: &run.rows }];
+    let runs = [RunRows {
+        name: &run.name,
+        rows: &run.rows,
+    }];
     pair_views(pairs, &runs, &PairBudget::default(), &Limits::default())
 }
 
@@ -171,15 +213,25 @@ fn check_nesting(page: &str) {
         let (tag, after) = rest.split_at(end);
         rest = after;
         if let Some(name) = tag.strip_prefix('/') {
-            assert_eq!(open.pop(), Some(name), "closing tag `{name}` near `{}`", &rest[..rest.len().min(80)]);
+            assert_eq!(
+                open.pop(),
+                Some(name),
+                "closing tag `{name}` near `{}`",
+                &rest[..rest.len().min(80)]
+            );
         } else if !tag.starts_with('!') {
-            let name = tag.split([' ', '\n', '/']).next().expect("split gives at least one part");
+            let name = tag
+                .split([' ', '\n', '/'])
+                .next()
+                .expect("split gives at least one part");
             if tag.ends_with('/') || VOID.contains(&name) {
                 continue;
             }
             open.push(name);
             if matches!(name, "script" | "style") {
-                let close = rest.find(&format!("</{name}")).expect("raw text elements end");
+                let close = rest
+                    .find(&format!("</{name}"))
+                    .expect("raw text elements end");
                 rest = &rest[close..];
             }
         }
@@ -205,7 +257,10 @@ fn check_self_contained(page: &str) {
 fn check_page(page: &str) {
     check_nesting(page);
     check_self_contained(page);
-    let figures = page.split("<script").next().expect("split gives at least one part");
+    let figures = page
+        .split("<script")
+        .next()
+        .expect("split gives at least one part");
     for bad in ["NaN", "Infinity", ">inf<", "undefined", "None<", "Some("] {
         assert!(!figures.contains(bad), "found `{bad}`");
     }
@@ -214,11 +269,22 @@ fn check_page(page: &str) {
 #[test]
 fn a_report_of_all_tasks_has_every_section() {
     let run = Run::new("judge", rows(&Task::ALL, 24, 0));
-    let pairs = Task::ALL.iter().flat_map(|task| (0..24).map(|n| pair(*task, n))).collect();
+    let pairs = Task::ALL
+        .iter()
+        .flat_map(|task| (0..24).map(|n| pair(*task, n)))
+        .collect();
     let views = views(&run, pairs);
     let page = with_input(&[&run], Some(&views), &[], html);
     check_page(&page);
-    for id in ["headline", "tasks", "failures", "order", "agreement", "breakdown", "pairs-section"] {
+    for id in [
+        "headline",
+        "tasks",
+        "failures",
+        "order",
+        "agreement",
+        "breakdown",
+        "pairs-section",
+    ] {
         assert!(page.contains(&format!("id=\"{id}\"")), "no section `{id}`");
     }
     assert!(!page.contains("id=\"comparison\"") && !page.contains("id=\"ties\""));
@@ -233,7 +299,13 @@ fn one_task_no_rows_and_rows_alone_are_reports_too() {
         let alone = views(run, Vec::new());
         check_page(&with_input(&[run], Some(&alone), &[], html));
         check_page(&with_input(&[run], None, &[], html));
-        assert!(!with_input(&[run], None, &[], |i| terminal(i, TerminalOptions::default())).is_empty());
+        assert!(
+            !with_input(&[run], None, &[], |i| terminal(
+                i,
+                TerminalOptions::default()
+            ))
+            .is_empty()
+        );
     }
     check_page(&with_input(&[], None, &[], html));
 }
@@ -254,7 +326,10 @@ fn runs_are_compared_and_the_paper_is_laid_beside() {
     let page = with_input(&[&good, &other], None, &published, html);
     check_page(&page);
     assert!(page.contains("id=\"comparison\"") && page.contains("GPT-4o (published)"));
-    assert!(page.contains("78.2"), "the paper's T2T cell of GPT-4o with ties");
+    assert!(
+        page.contains("78.2"),
+        "the paper's T2T cell of GPT-4o with ties"
+    );
     assert!(!page.contains("nobody"));
 }
 
@@ -263,7 +338,10 @@ fn hostile_texts_stay_texts() {
     let mut hostile = pair(Task::T2T, 0);
     hostile.id = HOSTILE.into();
     hostile.prompt = vec![HOSTILE.into()];
-    hostile.responses = vec![Response::text(HOSTILE).by(HOSTILE), Response::text("b").by("b")];
+    hostile.responses = vec![
+        Response::text(HOSTILE).by(HOSTILE),
+        Response::text("b").by("b"),
+    ];
     hostile.source = Some(HOSTILE.into());
     hostile = hostile.with_criterion(HOSTILE);
     let verdict = Verdict {
@@ -273,22 +351,44 @@ fn hostile_texts_stay_texts() {
         ..Verdict::preferring(Preference::First)
     };
     let mut rows = rows(&[Task::T2T], 4, 0);
-    rows.push(Row::new(&hostile, Setting::WithTies, Order::AsIs, verdict, 1));
+    rows.push(Row::new(
+        &hostile,
+        Setting::WithTies,
+        Order::AsIs,
+        verdict,
+        1,
+    ));
     let mut run = Run::new(HOSTILE, rows);
     run.manifest.command = HOSTILE.into();
     run.manifest.benchmark.name = HOSTILE.into();
     let views = views(&run, vec![hostile]);
     let page = with_input(&[&run, &run], Some(&views), &[], html);
     check_nesting(&page);
-    assert!(!page.contains("<script>alert") && !page.contains("<img"), "markup got through");
+    assert!(
+        !page.contains("<script>alert") && !page.contains("<img"),
+        "markup got through"
+    );
     assert!(!page.contains("onerror=alert(2)>"), "markup got through");
     assert!(!page.contains(">49<"), "a template ran");
-    assert_eq!(page.matches("<script").count(), 2, "the island and the script");
+    assert_eq!(
+        page.matches("<script").count(),
+        2,
+        "the island and the script"
+    );
 
-    let island = page.split("id=\"pairs\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let island = page
+        .split("id=\"pairs\">")
+        .nth(1)
+        .unwrap()
+        .split("</script>")
+        .next()
+        .unwrap();
     let island: serde_json::Value = serde_json::from_str(island).unwrap();
     let strings = island["strings"].as_array().unwrap();
-    assert!(strings.iter().any(|text| text == HOSTILE), "the text is kept as it was");
+    assert!(
+        strings.iter().any(|text| text == HOSTILE),
+        "the text is kept as it was"
+    );
 }
 
 #[test]
@@ -297,7 +397,9 @@ fn the_embedded_benchmark_says_that_its_labels_are_not_human() {
     run.manifest.benchmark.spec = "embedded".into();
     let page = with_input(&[&run], None, &[], html);
     assert!(page.contains("not given by people"));
-    let text = with_input(&[&run], None, &[], |i| terminal(i, TerminalOptions::default()));
+    let text = with_input(&[&run], None, &[], |i| {
+        terminal(i, TerminalOptions::default())
+    });
     let words: Vec<&str> = text.split_whitespace().collect();
     assert!(words.join(" ").contains("not given by people"), "{text}");
 }
@@ -307,7 +409,12 @@ fn media_that_cannot_be_read_say_why_in_place() {
     let run = Run::new("judge", rows(&[Task::T2I], 2, 0));
     let views = views(&run, vec![pair(Task::T2I, 0), pair(Task::T2I, 1)]);
     assert_eq!(views.media.len(), 4);
-    assert!(views.media.iter().all(|medium| medium.modality == Modality::Image));
+    assert!(
+        views
+            .media
+            .iter()
+            .all(|medium| medium.modality == Modality::Image)
+    );
     let page = with_input(&[&run], Some(&views), &[], html);
     assert!(page.contains("named by the dataset but not included in it"));
 }
@@ -315,8 +422,13 @@ fn media_that_cannot_be_read_say_why_in_place() {
 #[test]
 fn the_terminal_shows_one_run() {
     let run = Run::new("judge", rows(&[Task::T2T, Task::T2I, Task::T23D], 24, 0));
-    let text = with_input(&[&run], None, &[], |input| terminal(input, TerminalOptions::default()));
-    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    let text = with_input(&[&run], None, &[], |input| {
+        terminal(input, TerminalOptions::default())
+    });
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 100),
+        "{text}"
+    );
     insta::assert_snapshot!(text);
 }
 
@@ -328,15 +440,22 @@ fn the_terminal_compares_runs() {
     let text = with_input(&[&first, &second], None, &published, |input| {
         terminal(input, TerminalOptions::default())
     });
-    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 100),
+        "{text}"
+    );
     insta::assert_snapshot!(text);
 }
 
 #[test]
 fn colour_only_adds_to_the_text() {
     let run = Run::new("judge", rows(&[Task::T2T], 12, 0));
-    let plain = with_input(&[&run], None, &[], |i| terminal(i, TerminalOptions { color: false }));
-    let coloured = with_input(&[&run], None, &[], |i| terminal(i, TerminalOptions { color: true }));
+    let plain = with_input(&[&run], None, &[], |i| {
+        terminal(i, TerminalOptions { color: false })
+    });
+    let coloured = with_input(&[&run], None, &[], |i| {
+        terminal(i, TerminalOptions { color: true })
+    });
     assert!(!plain.contains('\u{1b}') && coloured.contains('\u{1b}'));
     let mut stripped = String::new();
     let mut rest = coloured.as_str();

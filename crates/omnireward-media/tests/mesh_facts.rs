@@ -1,4 +1,5 @@
 //! Every mesh of the real test data against an independent reader.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may stop the test")]
 
 use std::{collections::BTreeMap, fs, path::Path, path::PathBuf};
 

@@ -1,5 +1,6 @@
 //! Sheets of the real meshes. They are also written as PNG beside the test's build products, for
 //! people to look at.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may stop the test")]
 
 use std::{fs, path::Path, time::Instant};
 

@@ -60,10 +60,18 @@ mod tests {
 
     #[test]
     fn an_island_cannot_be_left() {
-        let hostile = ["</script><script>alert(1)</script>", "<!--", "\u{2028}\u{2029}", "&lt;"];
+        let hostile = [
+            "</script><script>alert(1)</script>",
+            "<!--",
+            "\u{2028}\u{2029}",
+            "&lt;",
+        ];
         let json = serde_json::to_string(&hostile).unwrap();
         let island = json_island(&json);
-        assert!(!island.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{island}");
+        assert!(
+            !island.contains(['<', '>', '&', '\u{2028}', '\u{2029}']),
+            "{island}"
+        );
         let back: Vec<String> = serde_json::from_str(&island).unwrap();
         assert_eq!(back, hostile);
     }

@@ -121,7 +121,14 @@ impl Gallery {
             name: media.name().to_owned(),
             content: MediaContent::LeftOut,
         });
-        self.wait(place, Waiting { media, task, urgent });
+        self.wait(
+            place,
+            Waiting {
+                media,
+                task,
+                urgent,
+            },
+        );
         place
     }
 
@@ -229,16 +236,21 @@ fn show(media: &MediaRef, budget: &PairBudget, limits: &Limits) -> MediaContent 
             audio,
         },
         // A format that only a browser can decode can still be played.
-        Err(error) if audio.is_some() && error.is_unsupported() => {
-            MediaContent::Shown { picture: None, audio }
-        }
+        Err(error) if audio.is_some() && error.is_unsupported() => MediaContent::Shown {
+            picture: None,
+            audio,
+        },
         Err(error) => MediaContent::Broken(explain(&error)),
     }
 }
 
 /// Small, on white; drawings as PNG, photographs as JPEG.
 fn picture_uri(picture: &omnireward_media::RgbImage, modality: Modality, side: u32) -> String {
-    let wide = if matches!(modality, Modality::Image) { side } else { side * 2 };
+    let wide = if matches!(modality, Modality::Image) {
+        side
+    } else {
+        side * 2
+    };
     let small = image::shrink_to_fit(picture, wide, side);
     match modality {
         Modality::Audio => data_uri("image/png", &image::encode_png(&small)),
@@ -258,7 +270,12 @@ fn playable(media: &MediaRef, budget: &PairBudget, limits: &Limits) -> Option<St
     if fits(&bytes) {
         return Some(data_uri(format.media_type(), &bytes));
     }
-    let copy = audio::decode(&bytes, limits).ok()?.mono().resampled(COPY_HZ).ok()?.wav_i16();
+    let copy = audio::decode(&bytes, limits)
+        .ok()?
+        .mono()
+        .resampled(COPY_HZ)
+        .ok()?
+        .wav_i16();
     fits(&copy).then(|| data_uri("audio/wav", &copy))
 }
 
@@ -300,7 +317,10 @@ mod tests {
     }
 
     fn gallery(media_bytes: u64) -> Gallery {
-        let budget = PairBudget { media_bytes, ..PairBudget::default() };
+        let budget = PairBudget {
+            media_bytes,
+            ..PairBudget::default()
+        };
         Gallery::new(budget, Limits::default(), 1)
     }
 
@@ -323,18 +343,27 @@ mod tests {
         let mut gallery = gallery(1 << 20);
         let broken = MediaRef {
             modality: Modality::Image,
-            source: MediaSource::Bytes { bytes: b"\x89PNG\r\n\x1a\nshort"[..].into(), name: None },
+            source: MediaSource::Bytes {
+                bytes: b"\x89PNG\r\n\x1a\nshort"[..].into(),
+                name: None,
+            },
         };
         let missing = MediaRef {
             modality: Modality::Image,
-            source: MediaSource::File { path: "/nowhere/x.png".into(), name: "x.png".into() },
+            source: MediaSource::File {
+                path: "/nowhere/x.png".into(),
+                name: "x.png".into(),
+            },
         };
         gallery.add(broken, Task::T2I, false);
         gallery.add(missing, Task::T2I, false);
         let views = gallery.finish();
         assert!(views[0].error().is_some());
         let why = views[1].error().unwrap();
-        assert!(why.starts_with("the file could not be read: ") && !why.contains("/nowhere"), "{why}");
+        assert!(
+            why.starts_with("the file could not be read: ") && !why.contains("/nowhere"),
+            "{why}"
+        );
     }
 
     #[test]
@@ -342,10 +371,15 @@ mod tests {
         let mut gallery = gallery(1 << 24);
         gallery.add(png(900, 3), Task::T2I, false);
         let views = gallery.finish();
-        let MediaContent::Shown { picture: Some(uri), .. } = &views[0].content else {
+        let MediaContent::Shown {
+            picture: Some(uri), ..
+        } = &views[0].content
+        else {
             panic!("{:?}", views[0]);
         };
-        let jpeg = STANDARD.decode(uri.strip_prefix("data:image/jpeg;base64,").unwrap()).unwrap();
+        let jpeg = STANDARD
+            .decode(uri.strip_prefix("data:image/jpeg;base64,").unwrap())
+            .unwrap();
         let back = image::decode(&jpeg, &Limits::default()).unwrap();
         assert_eq!((back.width(), back.height()), (360, 360));
     }

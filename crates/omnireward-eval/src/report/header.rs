@@ -9,7 +9,10 @@ use crate::RunManifest;
 pub(super) fn title(runs: &[ReportRun<'_>]) -> String {
     match runs {
         [] => "No runs".to_owned(),
-        [run] => format!("{} on {}", run.manifest.judge.name, run.manifest.benchmark.name),
+        [run] => format!(
+            "{} on {}",
+            run.manifest.judge.name, run.manifest.benchmark.name
+        ),
         [one, other] => format!("{} and {}", one.name, other.name),
         _ => format!("{} runs compared", runs.len()),
     }
@@ -48,31 +51,55 @@ pub(super) fn facts(runs: &[ReportRun<'_>]) -> Vec<Fact> {
     let fact = |name: &str, code: bool, value: &dyn Fn(&RunManifest) -> String| {
         let values = distinct(runs, value);
         let text = values.join(", ");
-        (!text.is_empty()).then(|| Fact { name: name.to_owned(), value: text, code })
+        (!text.is_empty()).then(|| Fact {
+            name: name.to_owned(),
+            value: text,
+            code,
+        })
     };
     let mut facts: Vec<Fact> = [
         fact("judge", true, &|m| m.judge.spec.clone()),
         fact("benchmark", true, &|m| m.benchmark.spec.clone()),
         fact("format", false, &|m| m.benchmark.format.clone()),
-        fact("revision", true, &|m| m.benchmark.revision.clone().unwrap_or_default()),
-        fact("labels and texts, sha-256", true, &|m| short(&m.benchmark.fingerprint)),
+        fact("revision", true, &|m| {
+            m.benchmark.revision.clone().unwrap_or_default()
+        }),
+        fact("labels and texts, sha-256", true, &|m| {
+            short(&m.benchmark.fingerprint)
+        }),
         fact("started (UTC)", false, &|m| m.started.clone()),
-        fact("tasks", false, &|m| m.plan.tasks.iter().map(|t| t.code()).collect::<Vec<_>>().join(" ")),
+        fact("tasks", false, &|m| {
+            m.plan
+                .tasks
+                .iter()
+                .map(|t| t.code())
+                .collect::<Vec<_>>()
+                .join(" ")
+        }),
         fact("settings", false, &|m| {
-            m.plan.settings.iter().map(|s| words::setting(*s)).collect::<Vec<_>>().join(", ")
+            m.plan
+                .settings
+                .iter()
+                .map(|s| words::setting(*s))
+                .collect::<Vec<_>>()
+                .join(", ")
         }),
         fact("order", false, &|m| m.plan.order.to_string()),
         fact("seed", false, &|m| m.plan.seed.to_string()),
         fact("pairs of each task", false, &|m| {
-            m.plan.limit.map_or(String::new(), |limit| format!("at most {limit}"))
+            m.plan
+                .limit
+                .map_or(String::new(), |limit| format!("at most {limit}"))
         }),
         fact("omnireward", false, &|m| m.omnireward.clone()),
     ]
     .into_iter()
     .flatten()
     .collect();
-    let mut policies: Vec<&str> =
-        runs.iter().map(|run| words::policy(run.results.config.failure_policy)).collect();
+    let mut policies: Vec<&str> = runs
+        .iter()
+        .map(|run| words::policy(run.results.config.failure_policy))
+        .collect();
     policies.dedup();
     facts.push(Fact {
         name: "a pair without a verdict".into(),
@@ -86,7 +113,11 @@ pub(super) fn facts(runs: &[ReportRun<'_>]) -> Vec<Fact> {
 pub(super) fn commands(runs: &[ReportRun<'_>]) -> Vec<Command> {
     runs.iter()
         .map(|run| Command {
-            what: if runs.len() > 1 { run.name.to_owned() } else { "repeat".into() },
+            what: if runs.len() > 1 {
+                run.name.to_owned()
+            } else {
+                "repeat".into()
+            },
             text: run.manifest.command.clone(),
         })
         .collect()
@@ -109,7 +140,10 @@ pub(super) fn settings(runs: &[ReportRun<'_>]) -> Option<Table> {
         }
     }
     let value = |lines: &[(String, String)], key: &str| {
-        lines.iter().find(|(name, _)| name == key).map_or("–".to_owned(), |(_, value)| value.clone())
+        lines
+            .iter()
+            .find(|(name, _)| name == key)
+            .map_or("–".to_owned(), |(_, value)| value.clone())
     };
     let rows: Vec<TableRow> = keys
         .into_iter()
@@ -125,14 +159,22 @@ pub(super) fn settings(runs: &[ReportRun<'_>]) -> Option<Table> {
         .into_iter()
         .chain(runs.iter().map(|run| Column::words(run.name)))
         .collect();
-    (!rows.is_empty()).then(|| Table { columns, rows, ..Table::default() })
+    (!rows.is_empty()).then(|| Table {
+        columns,
+        rows,
+        ..Table::default()
+    })
 }
 
 fn flatten(path: &str, value: &toml::Value, lines: &mut Vec<(String, String)>) {
     match value {
         toml::Value::Table(table) => {
             for (key, value) in table {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 flatten(&path, value, lines);
             }
         }

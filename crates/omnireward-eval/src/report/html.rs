@@ -6,7 +6,9 @@ use omnireward_core::{Setting, Task};
 use sha2::{Digest, Sha256};
 
 use super::{
-    PairViews, Published, ReportInput, header, island::island, notes,
+    PairViews, Published, ReportInput, header,
+    island::island,
+    notes,
     page::{Browser, Page},
     sections, words,
 };
@@ -30,7 +32,9 @@ pub fn html(input: &ReportInput<'_>) -> String {
     environment
         .add_template("report.html", TEMPLATE)
         .expect("the template is part of this crate and parses");
-    let template = environment.get_template("report.html").expect("it was just added");
+    let template = environment
+        .get_template("report.html")
+        .expect("it was just added");
     template
         .render(context! {
             page => Value::from(Serde(page)),
@@ -80,8 +84,18 @@ fn page(input: &ReportInput<'_>) -> Page {
 
 fn browser(views: &PairViews) -> Browser {
     let tasks: BTreeSet<Task> = views.pairs.iter().map(|pair| pair.task).collect();
-    let sources: BTreeSet<&str> = views.pairs.iter().filter_map(|pair| pair.source.as_deref()).collect();
-    let has = |setting| views.pairs.iter().flat_map(|pair| &pair.verdicts).any(|v| v.setting == setting);
+    let sources: BTreeSet<&str> = views
+        .pairs
+        .iter()
+        .filter_map(|pair| pair.source.as_deref())
+        .collect();
+    let has = |setting| {
+        views
+            .pairs
+            .iter()
+            .flat_map(|pair| &pair.verdicts)
+            .any(|v| v.setting == setting)
+    };
     Browser {
         lead: browser_lead(views),
         tasks: tasks.into_iter().map(Task::code).collect(),

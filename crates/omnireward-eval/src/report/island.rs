@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 
-use omnireward_core::{Order, Preference, Setting, Status};
+use omnireward_core::{Modality, Order, Preference, Setting, Status};
 use serde::Serialize;
 
 use super::{
     escape::json_island,
-    gallery::MediaContent,
+    gallery::{MediaContent, MediaView},
     pairs::{PairView, PairViews, PartView, VerdictView},
 };
 
@@ -121,15 +121,19 @@ pub(super) fn island(views: &PairViews) -> String {
         runs: &views.runs,
         statuses: Status::ALL.map(Status::name),
         strings: strings.texts,
-        media: views.media.iter().map(|medium| island_medium(&medium.content)).collect(),
+        media: views
+            .media
+            .iter()
+            .map(|medium| island_medium(medium))
+            .collect(),
         pairs,
     };
     let json = serde_json::to_string(&island).expect("strings and finite numbers become JSON");
     json_island(&json)
 }
 
-fn island_medium(content: &MediaContent) -> IslandMedium<'_> {
-    match content {
+fn island_medium(medium: &MediaView) -> IslandMedium<'_> {
+    match &medium.content {
         MediaContent::LeftOut => IslandMedium {
             x: Some("left out to keep the file small"),
             ..IslandMedium::default()
@@ -138,7 +142,8 @@ fn island_medium(content: &MediaContent) -> IslandMedium<'_> {
         MediaContent::Shown { picture, audio } => IslandMedium {
             u: picture.as_deref(),
             a: audio.as_deref(),
-            x: None,
+            x: (medium.modality == Modality::Audio && audio.is_none())
+                .then_some("too large to be played here, waveform only"),
         },
     }
 }
@@ -149,7 +154,10 @@ fn island_pair<'a>(
     strings: &mut Strings<'a>,
 ) -> IslandPair<'a> {
     let parts = |parts: &'a [PartView], strings: &mut Strings<'a>| -> Vec<IslandPart<'a>> {
-        parts.iter().map(|part| island_part(part, views, strings)).collect()
+        parts
+            .iter()
+            .map(|part| island_part(part, views, strings))
+            .collect()
     };
     IslandPair {
         i: &pair.id,
@@ -167,7 +175,11 @@ fn island_pair<'a>(
                 p: parts(&response.parts, strings),
             })
             .collect(),
-        v: pair.verdicts.iter().map(|verdict| island_verdict(verdict, strings)).collect(),
+        v: pair
+            .verdicts
+            .iter()
+            .map(|verdict| island_verdict(verdict, strings))
+            .collect(),
     }
 }
 
@@ -257,7 +269,10 @@ mod tests {
             ..PairViews::default()
         };
         let text = island(&views);
-        assert!(!text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{text}");
+        assert!(
+            !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']),
+            "{text}"
+        );
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["strings"].as_array().unwrap().len(), 1);
         assert_eq!(json["strings"][0], hostile.as_str());

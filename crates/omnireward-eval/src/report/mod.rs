@@ -62,7 +62,10 @@ pub struct ReportRun<'a> {
 
 impl<'a> ReportRun<'a> {
     fn setting(&self, setting: Setting) -> Option<&'a SettingResults> {
-        self.results.settings.iter().find(|results| results.setting == setting)
+        self.results
+            .settings
+            .iter()
+            .find(|results| results.setting == setting)
     }
 }
 
@@ -82,7 +85,11 @@ impl Published {
             .flat_map(|setting| {
                 let table = omni_reward_bench(setting);
                 let rows = models.iter().filter_map(|model| table.row(model));
-                rows.map(move |row| Self { setting, table, row })
+                rows.map(move |row| Self {
+                    setting,
+                    table,
+                    row,
+                })
             })
             .collect()
     }
@@ -108,7 +115,10 @@ const VERIFIABLE_LABELS: &str = "The labels of the embedded benchmark are verifi
 
 /// The notes of the input, after those that the runs themselves call for.
 fn notes(input: &ReportInput<'_>) -> Vec<String> {
-    let embedded = input.runs.iter().any(|run| run.manifest.benchmark.spec == "embedded");
+    let embedded = input
+        .runs
+        .iter()
+        .any(|run| run.manifest.benchmark.spec == "embedded");
     embedded
         .then(|| VERIFIABLE_LABELS.to_owned())
         .into_iter()

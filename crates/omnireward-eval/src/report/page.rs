@@ -144,11 +144,17 @@ pub(super) struct Column {
 
 impl Column {
     pub(super) fn words(name: impl Into<String>) -> Self {
-        Self { name: name.into(), numeric: false }
+        Self {
+            name: name.into(),
+            numeric: false,
+        }
     }
 
     pub(super) fn number(name: impl Into<String>) -> Self {
-        Self { name: name.into(), numeric: true }
+        Self {
+            name: name.into(),
+            numeric: true,
+        }
     }
 }
 
@@ -175,20 +181,38 @@ impl Cell {
     pub(super) fn name(text: impl Into<String>) -> Self {
         const LONG: usize = 28;
         let text = text.into();
-        let class = if text.chars().count() > LONG { "name long" } else { "name" };
-        Self { text, class, ..Self::default() }
+        let class = if text.chars().count() > LONG {
+            "name long"
+        } else {
+            "name"
+        };
+        Self {
+            text,
+            class,
+            ..Self::default()
+        }
     }
 
     pub(super) fn wide(text: impl Into<String>) -> Self {
-        Self { text: text.into(), class: "wide", ..Self::default() }
+        Self {
+            text: text.into(),
+            class: "wide",
+            ..Self::default()
+        }
     }
 
     pub(super) fn words(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..Self::default() }
+        Self {
+            text: text.into(),
+            ..Self::default()
+        }
     }
 
     pub(super) fn svg(svg: String) -> Self {
-        Self { svg, ..Self::default() }
+        Self {
+            svg,
+            ..Self::default()
+        }
     }
 
     /// A number as shown, with the value it is sorted by.
@@ -196,7 +220,11 @@ impl Cell {
         Self {
             text: text.into(),
             class: "number",
-            sort: Some(value.filter(|v| v.is_finite()).map_or(String::new(), |v| format!("{v}"))),
+            sort: Some(
+                value
+                    .filter(|v| v.is_finite())
+                    .map_or(String::new(), |v| format!("{v}")),
+            ),
             ..Self::default()
         }
     }

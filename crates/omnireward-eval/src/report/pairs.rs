@@ -28,7 +28,7 @@ pub struct PairBudget {
     pub max_side_px: u32,
     /// A sound up to this size can be played in the report: the file itself, or else a copy at 16
     /// kHz with one channel. A larger one is only shown as a picture of its waveform. The default
-    /// is 500 kB.
+    /// is 600 kB.
     pub audio_bytes: u64,
     /// All replies of judges together, in bytes. The default is 12 MB.
     pub reply_bytes: u64,
@@ -39,7 +39,7 @@ impl Default for PairBudget {
         Self {
             media_bytes: 24_000_000,
             max_side_px: 360,
-            audio_bytes: 500_000,
+            audio_bytes: 600_000,
             reply_bytes: 12_000_000,
         }
     }
@@ -126,7 +126,11 @@ impl PairViews {
     /// How many media can be shown, of how many. Media that cannot be read count as shown: their
     /// error is.
     pub fn media_shown(&self) -> (usize, usize) {
-        let left_out = self.media.iter().filter(|medium| medium.is_left_out()).count();
+        let left_out = self
+            .media
+            .iter()
+            .filter(|medium| medium.is_left_out())
+            .count();
         (self.media.len() - left_out, self.media.len())
     }
 }
@@ -250,7 +254,9 @@ fn view_without_pair((task, id): &Key, rows: &[AskedRow<'_>]) -> PairView {
         id: id.clone(),
         task: *task,
         source: first.and_then(|row| row.source.clone()),
-        group: first.map(|row| row.group.clone()).filter(|group| group != id),
+        group: first
+            .map(|row| row.group.clone())
+            .filter(|group| group != id),
         criterion: first.and_then(|row| row.criterion.clone()),
         label: first.and_then(|row| row.label),
         prompt: None,
@@ -272,8 +278,13 @@ fn verdicts(rows: &[AskedRow<'_>]) -> Vec<VerdictView> {
             order: row.order,
             status: row.status,
             preference: row.preference,
-            scores: row.scores.filter(|scores| scores.iter().all(|score| score.is_finite())),
-            rationale: row.rationale.clone().filter(|words| Some(words) != row.raw.as_ref()),
+            scores: row
+                .scores
+                .filter(|scores| scores.iter().all(|score| score.is_finite())),
+            rationale: row
+                .rationale
+                .clone()
+                .filter(|words| Some(words) != row.raw.as_ref()),
             raw: row.raw.clone(),
             detail: row.detail.clone(),
         })
@@ -361,8 +372,13 @@ mod tests {
     use super::*;
 
     fn pair(id: &str) -> PreferencePair {
-        PreferencePair::new(id, Task::T2T, "prompt", [Response::text("a"), Response::text("b")])
-            .with_label(Preference::First)
+        PreferencePair::new(
+            id,
+            Task::T2T,
+            "prompt",
+            [Response::text("a"), Response::text("b")],
+        )
+        .with_label(Preference::First)
     }
 
     fn row(id: &str, preference: Preference, raw: &str) -> Row {
@@ -381,8 +397,15 @@ mod tests {
 
     #[test]
     fn only_pairs_that_were_asked_are_shown_and_rows_alone_suffice() {
-        let rows = [row("a", Preference::First, "A"), row("gone", Preference::Second, "B")];
-        let shown = views(vec![pair("a"), pair("never asked")], &rows, &PairBudget::default());
+        let rows = [
+            row("a", Preference::First, "A"),
+            row("gone", Preference::Second, "B"),
+        ];
+        let shown = views(
+            vec![pair("a"), pair("never asked")],
+            &rows,
+            &PairBudget::default(),
+        );
         let ids: Vec<_> = shown.pairs.iter().map(|p| p.id.as_str()).collect();
         assert_eq!(ids, ["a", "gone"]);
         assert!(shown.pairs[0].prompt.is_some() && shown.pairs[1].prompt.is_none());
@@ -391,8 +414,14 @@ mod tests {
 
     #[test]
     fn replies_of_wrong_verdicts_are_kept_longest() {
-        let rows = [row("right", Preference::First, "12345"), row("wrong", Preference::Second, "67890")];
-        let budget = PairBudget { reply_bytes: 7, ..PairBudget::default() };
+        let rows = [
+            row("right", Preference::First, "12345"),
+            row("wrong", Preference::Second, "67890"),
+        ];
+        let budget = PairBudget {
+            reply_bytes: 7,
+            ..PairBudget::default()
+        };
         let shown = views(vec![pair("right"), pair("wrong")], &rows, &budget);
         assert_eq!(shown.pairs[0].verdicts[0].raw, None);
         assert_eq!(shown.pairs[1].verdicts[0].raw.as_deref(), Some("67890"));
@@ -411,12 +440,18 @@ mod tests {
     fn media_left_out_are_counted() {
         let media = MediaRef {
             modality: Modality::Image,
-            source: MediaSource::Absent { name: "x.png".into() },
+            source: MediaSource::Absent {
+                name: "x.png".into(),
+            },
         };
         let mut with_media = pair("a");
         with_media.prompt.push(media.clone().into());
         with_media.prompt.push(media.into());
-        let shown = views(vec![with_media], &[row("a", Preference::First, "")], &PairBudget::default());
+        let shown = views(
+            vec![with_media],
+            &[row("a", Preference::First, "")],
+            &PairBudget::default(),
+        );
         assert_eq!(shown.media.len(), 1, "the same medium is kept once");
         assert_eq!(shown.media_shown(), (1, 1));
         assert!(shown.media[0].error().unwrap().contains("not included"));

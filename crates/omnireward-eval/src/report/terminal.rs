@@ -22,7 +22,10 @@ pub struct TerminalOptions {
 /// One run gets a line for each task and setting; several get a line each, with tasks as columns,
 /// and then their differences.
 pub fn terminal(input: &ReportInput<'_>, options: TerminalOptions) -> String {
-    let mut out = Out { text: String::new(), color: options.color };
+    let mut out = Out {
+        text: String::new(),
+        color: options.color,
+    };
     match input.runs {
         [run] => one_run(&mut out, run),
         runs => several(&mut out, runs),
@@ -88,7 +91,10 @@ impl Out {
 }
 
 fn one_run(out: &mut Out, run: &ReportRun<'_>) {
-    let title = format!("{} on {}", run.manifest.judge.name, run.manifest.benchmark.name);
+    let title = format!(
+        "{} on {}",
+        run.manifest.judge.name, run.manifest.benchmark.name
+    );
     let title = out.strong(&clip(&title, WIDTH));
     out.line(&title);
     for results in &run.results.settings {
@@ -123,18 +129,38 @@ fn setting_table(out: &mut Out, results: &SettingResults) {
     let head = out.faint(&head);
     out.line(&head);
     for task in &results.tasks {
-        table_line(out, task.task.code(), &task.accuracy, Some(task.counts.tie_labels), results.setting, false);
+        table_line(
+            out,
+            task.task.code(),
+            &task.accuracy,
+            Some(task.counts.tie_labels),
+            results.setting,
+            false,
+        );
     }
     if results.tasks.len() > 1 {
         let own = &results.overall.own;
-        let mean = MeanLine { value: own.value, interval: own.interval };
+        let mean = MeanLine {
+            value: own.value,
+            interval: own.interval,
+        };
         mean_line(out, "mean of tasks", &mean, results);
         let common = &results.overall.common;
         if common.tasks != own.tasks {
-            let mean = MeanLine { value: common.value, interval: common.interval };
+            let mean = MeanLine {
+                value: common.value,
+                interval: common.interval,
+            };
             mean_line(out, "common tasks", &mean, results);
         }
-        table_line(out, "every verdict", &results.overall.micro, Some(results.counts.tie_labels), results.setting, true);
+        table_line(
+            out,
+            "every verdict",
+            &results.overall.micro,
+            Some(results.counts.tie_labels),
+            results.setting,
+            true,
+        );
     }
 }
 
@@ -163,7 +189,9 @@ fn table_line(
     setting: Setting,
     faint: bool,
 ) {
-    let ties = ties.filter(|_| setting.offers_tie()).map_or("–".to_owned(), words::count);
+    let ties = ties
+        .filter(|_| setting.offers_tie())
+        .map_or("–".to_owned(), words::count);
     let line = format!(
         "{:<14}{:>8}  {:<13} {} {:>7} {:>9} {:>7}",
         name,
@@ -190,7 +218,9 @@ fn bar(value: Option<f64>, interval: Option<Interval>, guess: f64) -> String {
         return " ".repeat(BAR);
     };
     let full = place(value);
-    let reach = interval.filter(|i| i.high.is_finite()).map_or(full, |i| place(i.high).max(full));
+    let reach = interval
+        .filter(|i| i.high.is_finite())
+        .map_or(full, |i| place(i.high).max(full));
     (0..BAR)
         .map(|at| match at {
             _ if at < full => '█',
@@ -205,8 +235,17 @@ fn status_line(out: &mut Out, results: &SettingResults) {
     let parts: Vec<String> = Status::ALL
         .into_iter()
         .filter_map(|status| {
-            let count = results.counts.statuses.get(&status).copied().filter(|count| *count > 0)?;
-            Some(format!("{} {}", words::count(count), status.name().replace('-', " ")))
+            let count = results
+                .counts
+                .statuses
+                .get(&status)
+                .copied()
+                .filter(|count| *count > 0)?;
+            Some(format!(
+                "{} {}",
+                words::count(count),
+                status.name().replace('-', " ")
+            ))
         })
         .collect();
     if parts.is_empty() {
@@ -214,7 +253,11 @@ fn status_line(out: &mut Out, results: &SettingResults) {
     }
     let mut line = format!("asked: {}", parts.join(", "));
     if results.counts.unlabelled > 0 {
-        let _ = write!(line, "; {} without a label", words::count(results.counts.unlabelled));
+        let _ = write!(
+            line,
+            "; {} without a label",
+            words::count(results.counts.unlabelled)
+        );
     }
     out.line(&line);
 }
@@ -266,7 +309,10 @@ fn several(out: &mut Out, runs: &[ReportRun<'_>]) {
     let title = out.strong(&format!("{} runs", runs.len()));
     out.line(&title);
     for setting in Setting::ALL {
-        let found: Vec<_> = runs.iter().filter_map(|run| Some((run, run.setting(setting)?))).collect();
+        let found: Vec<_> = runs
+            .iter()
+            .filter_map(|run| Some((run, run.setting(setting)?)))
+            .collect();
         if found.is_empty() {
             continue;
         }
@@ -303,22 +349,39 @@ fn several(out: &mut Out, runs: &[ReportRun<'_>]) {
 /// Runs and published rows as lines, tasks as columns.
 fn side_by_side(out: &mut Out, runs: &[ReportRun<'_>], published: &[Published]) {
     for setting in Setting::ALL {
-        let found: Vec<_> = runs.iter().filter_map(|run| Some((run, run.setting(setting)?))).collect();
-        let published: Vec<_> = published.iter().filter(|row| row.setting == setting).collect();
+        let found: Vec<_> = runs
+            .iter()
+            .filter_map(|run| Some((run, run.setting(setting)?)))
+            .collect();
+        let published: Vec<_> = published
+            .iter()
+            .filter(|row| row.setting == setting)
+            .collect();
         if found.is_empty() {
             continue;
         }
         let tasks: Vec<Task> = Task::ALL
             .into_iter()
-            .filter(|task| found.iter().any(|(_, r)| r.tasks.iter().any(|t| t.task == *task)))
+            .filter(|task| {
+                found
+                    .iter()
+                    .any(|(_, r)| r.tasks.iter().any(|t| t.task == *task))
+            })
             .collect();
         out.line("");
-        let columns = tasks.iter().map(|task| task.code().to_owned()).chain(["mean".to_owned()]);
+        let columns = tasks
+            .iter()
+            .map(|task| task.code().to_owned())
+            .chain(["mean".to_owned()]);
         let head = out.faint(&columns_line(words::setting(setting), columns));
         out.line(&head);
         for (run, results) in found {
             let values = tasks.iter().map(|task| {
-                results.tasks.iter().find(|t| t.task == *task).and_then(|t| t.accuracy.value)
+                results
+                    .tasks
+                    .iter()
+                    .find(|t| t.task == *task)
+                    .and_then(|t| t.accuracy.value)
             });
             out.line(&values_line(run.name, values, results.overall.own.value));
         }
@@ -370,7 +433,11 @@ fn differences(out: &mut Out, comparison: &Comparison) {
 
 fn gap_line(gap: &Gap) -> String {
     let interval = gap.interval.map_or(String::new(), |interval| {
-        format!("{} to {}", words::points(Some(interval.low)), words::points(Some(interval.high)))
+        format!(
+            "{} to {}",
+            words::points(Some(interval.low)),
+            words::points(Some(interval.high))
+        )
     });
     format!(
         "{:<31}{:>6}  {:<14}{:>9} {:>9} {:>6}  {}",

@@ -15,7 +15,11 @@ pub(super) fn percent(share: Option<f64>) -> String {
 /// `65.4%`, or a dash.
 pub(super) fn percent_sign(share: Option<f64>) -> String {
     let text = percent(share);
-    if text == "–" { text } else { format!("{text}%") }
+    if text == "–" {
+        text
+    } else {
+        format!("{text}%")
+    }
 }
 
 /// `62.1–68.5`, or nothing.

@@ -10,15 +10,15 @@ pub(super) fn delay(bytes: &[u8], track_id: u32) -> u64 {
 }
 
 fn track(bytes: &[u8], id: u32) -> Option<&[u8]> {
-    let moov = find(bytes, b"moov")?;
+    let moov = find(bytes, *b"moov")?;
     boxes(moov)
-        .filter(|(kind, _)| *kind == b"trak")
+        .filter(|(kind, _)| *kind == *b"trak")
         .map(|(_, track)| track)
         .find(|track| track_id(track) == Some(id))
 }
 
 fn track_id(track: &[u8]) -> Option<u32> {
-    let header = find(track, b"tkhd")?;
+    let header = find(track, *b"tkhd")?;
     // The two times before it are twice as wide in version 1.
     let offset = if *header.first()? == 1 { 20 } else { 12 };
     Some(u32::from_be_bytes(
@@ -27,8 +27,8 @@ fn track_id(track: &[u8]) -> Option<u32> {
 }
 
 fn edit_start(track: &[u8]) -> Option<u64> {
-    let edits = find(track, b"edts")?;
-    let list = find(edits, b"elst")?;
+    let edits = find(track, *b"edts")?;
+    let list = find(edits, *b"elst")?;
     let wide = *list.first()? == 1;
     let entries = list.get(8..)?.chunks_exact(if wide { 20 } else { 12 });
     let mut starts = entries.filter_map(|entry| {
@@ -44,14 +44,14 @@ fn edit_start(track: &[u8]) -> Option<u64> {
     starts.next().is_none().then_some(start)
 }
 
-fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+fn find(bytes: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
     boxes(bytes)
         .find(|(found, _)| *found == kind)
         .map(|(_, content)| content)
 }
 
 /// The boxes at one level, as kind and content. Ends at the first that does not fit.
-fn boxes(mut rest: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
+fn boxes(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let (size, after) = rest.split_first_chunk::<4>()?;
         let (kind, after) = after.split_first_chunk::<4>()?;
@@ -65,7 +65,7 @@ fn boxes(mut rest: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
         };
         let content = rest.get(header..length)?;
         rest = &rest[length..];
-        Some((kind, content))
+        Some((*kind, content))
     })
 }
 
@@ -73,7 +73,7 @@ fn boxes(mut rest: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
 mod tests {
     use super::*;
 
-    fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    fn boxed(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
         let mut bytes = (8 + content.len() as u32).to_be_bytes().to_vec();
         bytes.extend(kind);
         bytes.extend(content);
@@ -90,11 +90,11 @@ mod tests {
             list.extend(start.to_be_bytes());
             list.extend([0, 1, 0, 0]);
         }
-        let edits = boxed(b"edts", &boxed(b"elst", &list));
-        let track = [boxed(b"tkhd", &header), edits].concat();
+        let edits = boxed(*b"edts", &boxed(*b"elst", &list));
+        let track = [boxed(*b"tkhd", &header), edits].concat();
         [
-            boxed(b"ftyp", b"M4A "),
-            boxed(b"moov", &boxed(b"trak", &track)),
+            boxed(*b"ftyp", b"M4A "),
+            boxed(*b"moov", &boxed(*b"trak", &track)),
         ]
         .concat()
     }

@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn duration_counts_frames_not_samples() {
-        let stereo = clip(8000, 2, &[0.0; 8000]);
+        let stereo = clip(8000, 2, &vec![0.0; 8000]);
         assert_eq!(stereo.duration(), Duration::from_millis(500));
     }
 

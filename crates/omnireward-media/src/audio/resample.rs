@@ -103,16 +103,16 @@ fn convert(waveform: &Waveform, hz: u32) -> Result<Vec<f32>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::f32::consts::TAU;
+    use std::f64::consts::TAU;
 
     use super::*;
 
-    fn tone(hz: f32, sample_rate_hz: u32, frames: usize) -> Waveform {
+    fn tone(hz: f64, sample_rate_hz: u32, frames: usize) -> Waveform {
         Waveform {
             sample_rate_hz,
             channels: 1,
             samples: (0..frames)
-                .map(|i| (TAU * hz * i as f32 / sample_rate_hz as f32).sin() * 0.5)
+                .map(|i| ((TAU * hz * i as f64 / f64::from(sample_rate_hz)).sin() * 0.5) as f32)
                 .collect(),
         }
     }

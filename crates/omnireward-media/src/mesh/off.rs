@@ -139,7 +139,10 @@ mod tests {
     fn faces_carry_colours() {
         let mesh = read("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2 255 0 0\n").unwrap();
         let corner = mesh.triangles()[0][0] as usize;
-        assert_eq!(mesh.colors[corner], [1.0, 0.0, 0.0, 1.0]);
+        assert_eq!(
+            mesh.colors[corner].map(f32::to_bits),
+            [1.0, 0.0, 0.0, 1.0_f32].map(f32::to_bits)
+        );
     }
 
     #[test]
@@ -147,7 +150,10 @@ mod tests {
         let mesh =
             read("CNOFF 3 1 0\n0 0 0 0 0 1 0 1 0\n1 0 0 0 0 1 0 1 0\n0 1 0 0 0 1 0 1 0\n3 0 1 2")
                 .unwrap();
-        assert_eq!(mesh.colors[0], [0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(
+            mesh.colors[0].map(f32::to_bits),
+            [0.0, 1.0, 0.0, 1.0_f32].map(f32::to_bits)
+        );
     }
 
     #[test]

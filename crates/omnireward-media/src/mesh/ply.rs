@@ -195,9 +195,10 @@ mod tests {
         }
         let mesh = read(&bytes).unwrap();
         assert!((crate::mesh::facts(&mesh).area - 3.0).abs() < 1e-9);
+        let color = mesh.colors[mesh.triangles[0][0] as usize];
         assert_eq!(
-            mesh.colors[mesh.triangles[0][0] as usize],
-            [1.0, 0.0, 0.0, 1.0]
+            color.map(f32::to_bits),
+            [1.0, 0.0, 0.0, 1.0_f32].map(f32::to_bits)
         );
     }
 

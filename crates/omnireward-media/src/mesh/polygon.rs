@@ -60,7 +60,7 @@ impl Triangulator {
         self.steps += rest.len() as u64;
         rest.iter().map(|&corner| flat[corner]).all(|p| {
             // Corners that touch the ear's own do not count: a bridge to a hole passes twice.
-            p == a || p == b || p == c || !inside(a, b, c, p)
+            [a, b, c].iter().any(|&corner| same(corner, p)) || !inside(a, b, c, p)
         })
     }
 }
@@ -128,6 +128,11 @@ fn fan_is_valid(flat: &[[f64; 2]]) -> bool {
 /// Positive when the path from `a` over `b` to `c` turns left.
 fn turn(a: [f64; 2], b: [f64; 2], c: [f64; 2]) -> f64 {
     (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+}
+
+#[expect(clippy::float_cmp, reason = "the same corner again has the same bits")]
+fn same(a: [f64; 2], b: [f64; 2]) -> bool {
+    a == b
 }
 
 fn inside(a: [f64; 2], b: [f64; 2], c: [f64; 2], p: [f64; 2]) -> bool {

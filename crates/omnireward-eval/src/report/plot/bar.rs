@@ -13,7 +13,11 @@ pub(crate) fn bar(estimate: Option<Estimate>, reference: f64, series: usize) -> 
     let Some(estimate) = estimate else {
         return Svg::new(WIDTH, HEIGHT, "no value").finish();
     };
-    let mut svg = Svg::new(WIDTH, HEIGHT, &format!("{:.1} percent", estimate.value * 100.0));
+    let mut svg = Svg::new(
+        WIDTH,
+        HEIGHT,
+        &format!("{:.1} percent", estimate.value * 100.0),
+    );
     svg.rect((1.0, 3.0), (WIDTH - 2.0, HEIGHT - 6.0), "track", 2.0);
     svg.rect(
         (1.0, 3.0),
@@ -24,7 +28,11 @@ pub(crate) fn bar(estimate: Option<Estimate>, reference: f64, series: usize) -> 
     let x = scale.at(reference);
     svg.line((x, 1.0), (x, HEIGHT - 1.0), "barreference");
     if let Some((low, high)) = estimate.interval {
-        svg.line((scale.at(low), middle), (scale.at(high), middle), "barwhisker");
+        svg.line(
+            (scale.at(low), middle),
+            (scale.at(high), middle),
+            "barwhisker",
+        );
         for end in [low, high] {
             let x = scale.at(end);
             svg.line((x, middle - 2.5), (x, middle + 2.5), "barwhisker");
@@ -36,11 +44,20 @@ pub(crate) fn bar(estimate: Option<Estimate>, reference: f64, series: usize) -> 
 /// One horizontal bar split into a share and the rest, with the share written beside it.
 pub(crate) fn spark(share: f64, series: usize) -> String {
     const WIDTH: f64 = 92.0;
-    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+    let share = if share.is_finite() {
+        share.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     let percent = format!("{:.0}%", share * 100.0);
     let mut svg = Svg::new(WIDTH, 14.0, &percent);
     svg.rect((0.0, 4.0), (52.0, 6.0), "track", 2.0);
-    svg.rect((0.0, 4.0), (52.0 * share, 6.0), &format!("fill s{series}"), 2.0);
+    svg.rect(
+        (0.0, 4.0),
+        (52.0 * share, 6.0),
+        &format!("fill s{series}"),
+        2.0,
+    );
     svg.text((WIDTH, 11.0), Anchor::End, "value", &percent);
     svg.finish()
 }

@@ -33,11 +33,28 @@ pub(crate) fn confusion(matrix: &Confusion, width: f64) -> String {
     }
     for (row, name) in matrix.rows.iter().enumerate() {
         let y = CELL_HEIGHT.mul_add(row as f64, HEADER);
-        svg.text((0.0, y + CELL_HEIGHT / 2.0 + 4.0), Anchor::Start, "rowname", name);
-        let in_row: u64 = matrix.counts.get(row).map_or(0, |counts| counts.iter().sum());
+        svg.text(
+            (0.0, y + CELL_HEIGHT / 2.0 + 4.0),
+            Anchor::Start,
+            "rowname",
+            name,
+        );
+        let in_row: u64 = matrix
+            .counts
+            .get(row)
+            .map_or(0, |counts| counts.iter().sum());
         for (column, predicted) in matrix.columns.iter().enumerate() {
-            let count = matrix.counts.get(row).and_then(|c| c.get(column)).copied().unwrap_or(0);
-            let share = if in_row == 0 { 0.0 } else { count as f64 / in_row as f64 };
+            let count = matrix
+                .counts
+                .get(row)
+                .and_then(|c| c.get(column))
+                .copied()
+                .unwrap_or(0);
+            let share = if in_row == 0 {
+                0.0
+            } else {
+                count as f64 / in_row as f64
+            };
             let x = cell.mul_add(column as f64, NAME_WIDTH);
             let title = format!(
                 "label {name}, judged {predicted}: {count} of {in_row} ({:.1}%)",
@@ -46,13 +63,27 @@ pub(crate) fn confusion(matrix: &Confusion, width: f64) -> String {
             svg.titled(&title, |svg| {
                 let size = (cell - GAP, CELL_HEIGHT - GAP);
                 svg.rect((x, y), size, "cell", 4.0);
-                let class = if name == predicted { "shade agree" } else { "shade" };
+                let class = if name == predicted {
+                    "shade agree"
+                } else {
+                    "shade"
+                };
                 svg.shade((x, y), size, class, share * 0.6);
                 if name == predicted {
-                    svg.rect((x + 1.0, y + 1.0), (size.0 - 2.0, size.1 - 2.0), "agreed", 3.0);
+                    svg.rect(
+                        (x + 1.0, y + 1.0),
+                        (size.0 - 2.0, size.1 - 2.0),
+                        "agreed",
+                        3.0,
+                    );
                 }
                 let centre = x + size.0 / 2.0;
-                svg.text((centre, y + 22.0), Anchor::Middle, "count", &words::count(count));
+                svg.text(
+                    (centre, y + 22.0),
+                    Anchor::Middle,
+                    "count",
+                    &words::count(count),
+                );
                 svg.text(
                     (centre, y + 39.0),
                     Anchor::Middle,
@@ -79,7 +110,10 @@ mod tests {
         };
         let svg = confusion(&matrix, 300.0);
         assert!(svg.contains("75%") && !svg.contains("NaN"), "{svg}");
-        let none = Confusion { counts: vec![vec![0, 0], vec![0, 0]], ..matrix };
+        let none = Confusion {
+            counts: vec![vec![0, 0], vec![0, 0]],
+            ..matrix
+        };
         assert_eq!(confusion(&none, 300.0), "");
     }
 }

@@ -39,7 +39,9 @@ pub(crate) fn curve(curve: &Curve, width: f64, height: f64) -> String {
         .iter()
         .map(|point| point.1)
         .chain(chosen.iter().map(|(_, _, y)| *y))
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| {
+            (low.min(y), high.max(y))
+        });
     let (low, high) = widened((low, high), 0.05);
     let x = Scale::new((first.0.min(0.0), last.0), (LEFT, width - RIGHT));
     let y = Scale::new((low.max(0.0), high.min(1.0)), (height - BOTTOM, TOP));
@@ -47,21 +49,52 @@ pub(crate) fn curve(curve: &Curve, width: f64, height: f64) -> String {
     let mut svg = Svg::new(width, height, &curve.label);
     for tick in y.ticks(34.0) {
         svg.line((LEFT, y.at(tick)), (width - RIGHT, y.at(tick)), "grid");
-        svg.text((LEFT - 6.0, y.at(tick) + 4.0), Anchor::End, "tick", &format!("{:.0}%", tick * 100.0));
+        svg.text(
+            (LEFT - 6.0, y.at(tick) + 4.0),
+            Anchor::End,
+            "tick",
+            &format!("{:.0}%", tick * 100.0),
+        );
     }
     for tick in x.ticks(58.0) {
-        svg.line((x.at(tick), height - BOTTOM), (x.at(tick), height - BOTTOM + 4.0), "axis");
-        svg.text((x.at(tick), height - BOTTOM + 17.0), Anchor::Middle, "tick", &short(tick));
+        svg.line(
+            (x.at(tick), height - BOTTOM),
+            (x.at(tick), height - BOTTOM + 4.0),
+            "axis",
+        );
+        svg.text(
+            (x.at(tick), height - BOTTOM + 17.0),
+            Anchor::Middle,
+            "tick",
+            &short(tick),
+        );
     }
-    svg.line((LEFT, height - BOTTOM), (width - RIGHT, height - BOTTOM), "axis");
-    svg.text((width - RIGHT, height - 3.0), Anchor::End, "tick", "tie threshold (margin)");
+    svg.line(
+        (LEFT, height - BOTTOM),
+        (width - RIGHT, height - BOTTOM),
+        "axis",
+    );
+    svg.text(
+        (width - RIGHT, height - 3.0),
+        Anchor::End,
+        "tick",
+        "tie threshold (margin)",
+    );
     svg.polyline(&steps(&points, &x, &y), "curve s0");
     for (index, (name, threshold, accuracy)) in chosen.iter().enumerate() {
-        let title = format!("{name}: threshold {}, {:.1}%", short(*threshold), accuracy * 100.0);
+        let title = format!(
+            "{name}: threshold {}, {:.1}%",
+            short(*threshold),
+            accuracy * 100.0
+        );
         svg.titled(&title, |svg| {
             let at = (x.at(*threshold), y.at(*accuracy));
             svg.line((at.0, at.1), (at.0, height - BOTTOM), "drop");
-            svg.marker(index + 1, at, &format!("mark s{}", (index + 1) % super::SERIES));
+            svg.marker(
+                index + 1,
+                at,
+                &format!("mark s{}", (index + 1) % super::SERIES),
+            );
         });
     }
     svg.finish()
@@ -103,17 +136,34 @@ mod tests {
         let plot = Curve {
             label: "c".into(),
             points: vec![(0.0, 0.5), (1.0, 0.7), (f64::NAN, 0.1)],
-            chosen: vec![("exact".into(), 1.0, 0.7), ("none".into(), f64::INFINITY, 0.7)],
+            chosen: vec![
+                ("exact".into(), 1.0, 0.7),
+                ("none".into(), f64::INFINITY, 0.7),
+            ],
         };
         let svg = curve(&plot, 300.0, 200.0);
         assert_eq!(svg.matches("class=\"mark").count(), 1);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-        assert_eq!(curve(&Curve { points: vec![], ..plot }, 300.0, 200.0), "");
+        assert_eq!(
+            curve(
+                &Curve {
+                    points: vec![],
+                    ..plot
+                },
+                300.0,
+                200.0
+            ),
+            ""
+        );
     }
 
     #[test]
     fn one_point_is_drawn() {
-        let plot = Curve { label: "c".into(), points: vec![(0.0, 1.0)], chosen: vec![] };
+        let plot = Curve {
+            label: "c".into(),
+            points: vec![(0.0, 1.0)],
+            chosen: vec![],
+        };
         assert!(curve(&plot, 300.0, 200.0).contains("polyline"));
     }
 

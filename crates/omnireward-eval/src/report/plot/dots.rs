@@ -83,9 +83,16 @@ pub(crate) fn dots(plot: &DotPlot, width: f64) -> String {
     }
     let label_width = label_width(plot, width);
     let row_height = LINE.mul_add(plot.series.len() as f64, ROW_GAP);
-    let references = if plot.references.is_empty() { 0.0 } else { REFERENCE_HEIGHT };
+    let references = if plot.references.is_empty() {
+        0.0
+    } else {
+        REFERENCE_HEIGHT
+    };
     let bottom = row_height.mul_add(plot.rows.len() as f64, references);
-    let scale = Scale::new(domain(plot), (label_width + 10.0, width - VALUE_WIDTH - 12.0));
+    let scale = Scale::new(
+        domain(plot),
+        (label_width + 10.0, width - VALUE_WIDTH - 12.0),
+    );
 
     let mut svg = Svg::new(width, bottom + AXIS_HEIGHT, &plot.label);
     draw_grid(&mut svg, plot, &scale, references, bottom);
@@ -102,20 +109,35 @@ pub(crate) fn dots(plot: &DotPlot, width: f64) -> String {
         );
         for (order, series) in plot.series.iter().enumerate() {
             let y = LINE.mul_add(order as f64 + 0.5, top + ROW_GAP / 2.0);
-            draw_point(&mut svg, plot, (row, order, series), index, &scale, (y, width));
+            draw_point(
+                &mut svg,
+                plot,
+                (row, order, series),
+                index,
+                &scale,
+                (y, width),
+            );
         }
     }
     svg.finish()
 }
 
 fn label_width(plot: &DotPlot, width: f64) -> f64 {
-    let longest = plot.rows.iter().map(|row| row.chars().count()).max().unwrap_or(0);
+    let longest = plot
+        .rows
+        .iter()
+        .map(|row| row.chars().count())
+        .max()
+        .unwrap_or(0);
     (longest as f64 * 7.2 + 6.0).clamp(38.0, width * 0.34)
 }
 
 /// What has to be visible, widened to round numbers: all of the intervals and the reference lines.
 fn domain(plot: &DotPlot) -> (f64, f64) {
-    let points = plot.series.iter().flat_map(|series| series.points.iter().flatten());
+    let points = plot
+        .series
+        .iter()
+        .flat_map(|series| series.points.iter().flatten());
     let (low, high) = points
         .map(|point| point.extent())
         .chain(plot.references.iter().map(|(value, _)| (*value, *value)))
@@ -141,7 +163,12 @@ fn draw_grid(svg: &mut Svg, plot: &DotPlot, scale: &Scale, top: f64, bottom: f64
     for tick in scale.ticks(56.0) {
         let x = scale.at(tick);
         svg.line((x, top), (x, bottom), "grid");
-        svg.text((x, bottom + 17.0), Anchor::Middle, "tick", &plot.unit.tick(tick));
+        svg.text(
+            (x, bottom + 17.0),
+            Anchor::Middle,
+            "tick",
+            &plot.unit.tick(tick),
+        );
     }
     for (value, name) in &plot.references {
         let x = scale.at(*value);
@@ -166,7 +193,11 @@ fn draw_point(
     let interval = point.interval.map_or(String::new(), |(low, high)| {
         format!(" ({} to {})", plot.unit.show(low), plot.unit.show(high))
     });
-    let title = format!("{row}, {}: {}{interval}", series.name, plot.unit.show(point.value));
+    let title = format!(
+        "{row}, {}: {}{interval}",
+        series.name,
+        plot.unit.show(point.value)
+    );
     svg.titled(&title, |svg| {
         if let Some((low, high)) = point.interval {
             let (x1, x2) = (scale.at(low), scale.at(high));
@@ -179,8 +210,17 @@ fn draw_point(
             Mark::Solid => "mark",
             Mark::Hollow => "mark hollow",
         };
-        svg.marker(order, (scale.at(point.value), y), &format!("{mark} s{colour}"));
-        svg.text((width, y + 4.0), Anchor::End, "value", &plot.unit.show(point.value));
+        svg.marker(
+            order,
+            (scale.at(point.value), y),
+            &format!("{mark} s{colour}"),
+        );
+        svg.text(
+            (width, y + 4.0),
+            Anchor::End,
+            "value",
+            &plot.unit.show(point.value),
+        );
     });
 }
 

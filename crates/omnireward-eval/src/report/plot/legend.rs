@@ -7,6 +7,10 @@ pub(crate) fn legend_mark(series: usize, mark: Mark) -> String {
         Mark::Solid => "mark",
         Mark::Hollow => "mark hollow",
     };
-    svg.marker(series, (7.0, 7.0), &format!("{class} s{}", series % super::SERIES));
+    svg.marker(
+        series,
+        (7.0, 7.0),
+        &format!("{class} s{}", series % super::SERIES),
+    );
     svg.finish()
 }

@@ -54,7 +54,13 @@ mod tests {
     #[test]
     fn what_is_not_finite_is_no_estimate() {
         assert_eq!(Estimate::new(f64::NAN, None), None);
-        assert_eq!(Estimate::new(0.5, Some((f64::NAN, 1.0))).unwrap().interval, None);
-        assert_eq!(Estimate::new(0.5, Some((0.4, 0.6))).unwrap().extent(), (0.4, 0.6));
+        assert_eq!(
+            Estimate::new(0.5, Some((f64::NAN, 1.0))).unwrap().interval,
+            None
+        );
+        assert_eq!(
+            Estimate::new(0.5, Some((0.4, 0.6))).unwrap().extent(),
+            (0.4, 0.6)
+        );
     }
 }

@@ -60,7 +60,11 @@ mod tests {
     #[test]
     fn ticks_are_round_and_inside() {
         let scale = Scale::new((0.0, 1.0), (0.0, 400.0));
-        let ticks: Vec<i64> = scale.ticks(70.0).iter().map(|t| (t * 100.0).round() as i64).collect();
+        let ticks: Vec<i64> = scale
+            .ticks(70.0)
+            .iter()
+            .map(|t| (t * 100.0).round() as i64)
+            .collect();
         assert_eq!(ticks, [0, 20, 40, 60, 80, 100]);
     }
 

@@ -16,7 +16,10 @@ pub(crate) fn status(label: &str, segments: &[Segment], width: f64) -> String {
     if total == 0 {
         return String::new();
     }
-    let shown: Vec<&Segment> = segments.iter().filter(|segment| segment.count > 0).collect();
+    let shown: Vec<&Segment> = segments
+        .iter()
+        .filter(|segment| segment.count > 0)
+        .collect();
     let columns = ((width / 190.0).floor() as usize).clamp(1, 3);
     let lines = shown.len().div_ceil(columns);
     let mut svg = Svg::new(width, 34.0 + 20.0 * lines as f64, label);
@@ -25,7 +28,12 @@ pub(crate) fn status(label: &str, segments: &[Segment], width: f64) -> String {
         let x = width / columns as f64 * (index % columns) as f64;
         let y = 34.0 + 20.0 * (index / columns) as f64;
         let share = segment.count as f64 / total as f64 * 100.0;
-        svg.rect((x, y), (11.0, 11.0), &format!("segment {}", segment.class), 2.0);
+        svg.rect(
+            (x, y),
+            (11.0, 11.0),
+            &format!("segment {}", segment.class),
+            2.0,
+        );
         svg.text(
             (x + 18.0, y + 10.0),
             Anchor::Start,
@@ -50,7 +58,12 @@ fn draw_bar(svg: &mut Svg, shown: &[&Segment], total: u64, width: f64) {
         let title = format!("{}: {} of {total}", segment.name, segment.count);
         svg.titled(&title, |svg| {
             let gap = if size > 6.0 { 1.5 } else { 0.5 };
-            svg.rect((x, 0.0), (size - gap, 22.0), &format!("segment {}", segment.class), 3.0);
+            svg.rect(
+                (x, 0.0),
+                (size - gap, 22.0),
+                &format!("segment {}", segment.class),
+                3.0,
+            );
         });
         x += size;
     }
@@ -61,13 +74,24 @@ mod tests {
     use super::*;
 
     fn segment(name: &str, count: u64) -> Segment {
-        Segment { name: name.into(), count, class: name.into() }
+        Segment {
+            name: name.into(),
+            count,
+            class: name.into(),
+        }
     }
 
     #[test]
     fn parts_without_a_count_are_left_out() {
-        let svg = status("s", &[segment("readable", 99), segment("refused", 0)], 400.0);
-        assert!(svg.contains("readable 99 (100.0%)") && !svg.contains("refused"), "{svg}");
+        let svg = status(
+            "s",
+            &[segment("readable", 99), segment("refused", 0)],
+            400.0,
+        );
+        assert!(
+            svg.contains("readable 99 (100.0%)") && !svg.contains("refused"),
+            "{svg}"
+        );
         assert_eq!(status("s", &[segment("readable", 0)], 400.0), "");
     }
 }

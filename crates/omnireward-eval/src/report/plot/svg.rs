@@ -47,7 +47,13 @@ impl Svg {
     }
 
     /// A rectangle that is drawn more strongly the larger `strength` (0 to 1) is.
-    pub(super) fn shade(&mut self, corner: (f64, f64), size: (f64, f64), class: &str, strength: f64) {
+    pub(super) fn shade(
+        &mut self,
+        corner: (f64, f64),
+        size: (f64, f64),
+        class: &str,
+        strength: f64,
+    ) {
         let [x, y, width, height] = [corner.0, corner.1, size.0, size.1].map(number);
         let opacity = number(strength.clamp(0.0, 1.0));
         self.push(format_args!(
@@ -77,7 +83,9 @@ impl Svg {
             .map(|(x, y)| format!("{},{}", number(*x), number(*y)))
             .collect();
         let path = path.join(" ");
-        self.push(format_args!(r#"<polyline class="{class}" points="{path}"/>"#));
+        self.push(format_args!(
+            r#"<polyline class="{class}" points="{path}"/>"#
+        ));
     }
 
     /// The shape that belongs to a series, centred on a point.
@@ -86,7 +94,9 @@ impl Svg {
         match series % super::SERIES {
             0 => {
                 let [x, y] = [x, y].map(number);
-                self.push(format_args!(r#"<circle class="{class}" cx="{x}" cy="{y}" r="4.6"/>"#));
+                self.push(format_args!(
+                    r#"<circle class="{class}" cx="{x}" cy="{y}" r="4.6"/>"#
+                ));
             }
             1 => self.polygon(&square(x, y, 4.1), class),
             2 => self.polygon(&regular(x, y, 5.8, 3, -90.0), class),
@@ -102,7 +112,9 @@ impl Svg {
             .map(|(x, y)| format!("{},{}", number(*x), number(*y)))
             .collect();
         let path = path.join(" ");
-        self.push(format_args!(r#"<polygon class="{class}" points="{path}"/>"#));
+        self.push(format_args!(
+            r#"<polygon class="{class}" points="{path}"/>"#
+        ));
     }
 
     /// Draws a group that shows `title` under the pointer.
@@ -193,6 +205,9 @@ mod tests {
         svg.text((0.0, 0.0), Anchor::Start, "t", "<b>&");
         svg.titled("</title><x>", |_| ());
         let out = svg.finish();
-        assert!(!out.contains("<script>") && !out.contains("<b>") && !out.contains("<x>"), "{out}");
+        assert!(
+            !out.contains("<script>") && !out.contains("<b>") && !out.contains("<x>"),
+            "{out}"
+        );
     }
 }

@@ -17,7 +17,11 @@ pub(in crate::report) fn agreement(runs: &[ReportRun<'_>]) -> Section {
     let width = if series.len() > 1 { HALF } else { FULL };
     let mut rows: Vec<Vec<Block>> = series
         .chunks(2)
-        .map(|pair| pair.iter().filter_map(|one| matrix(runs, *one, width)).collect())
+        .map(|pair| {
+            pair.iter()
+                .filter_map(|one| matrix(runs, *one, width))
+                .collect()
+        })
         .collect();
     rows.push(vec![coefficients(runs, &series)]);
     rows.extend(following(runs, &series).map(|block| vec![block]));
@@ -34,10 +38,18 @@ pub(in crate::report) fn agreement(runs: &[ReportRun<'_>]) -> Section {
 fn matrix(runs: &[ReportRun<'_>], series: Series<'_>, width: f64) -> Option<Block> {
     let results = series.results()?;
     let offers_tie = series.setting.offers_tie();
-    let labels: Vec<Preference> =
-        Preference::ALL.into_iter().filter(|p| offers_tie || *p != Preference::Tie).collect();
-    let unscored: u64 = labels.iter().map(|label| results.confusion.row(*label).unscored).sum();
-    let judged_ties: u64 = labels.iter().map(|label| results.confusion.row(*label).tie).sum();
+    let labels: Vec<Preference> = Preference::ALL
+        .into_iter()
+        .filter(|p| offers_tie || *p != Preference::Tie)
+        .collect();
+    let unscored: u64 = labels
+        .iter()
+        .map(|label| results.confusion.row(*label).unscored)
+        .sum();
+    let judged_ties: u64 = labels
+        .iter()
+        .map(|label| results.confusion.row(*label).tie)
+        .sum();
     let mut verdicts: Vec<Option<Preference>> = labels.iter().copied().map(Some).collect();
     if !offers_tie && judged_ties > 0 {
         verdicts.push(Some(Preference::Tie));
@@ -53,7 +65,12 @@ fn matrix(runs: &[ReportRun<'_>], series: Series<'_>, width: f64) -> Option<Bloc
         columns: verdicts.iter().map(name).collect(),
         counts: labels
             .iter()
-            .map(|label| verdicts.iter().map(|v| results.confusion.row(*label).count(*v)).collect())
+            .map(|label| {
+                verdicts
+                    .iter()
+                    .map(|v| results.confusion.row(*label).count(*v))
+                    .collect()
+            })
             .collect(),
     };
     let figure = Figure::new(Vec::new(), width, |width| confusion(&matrix, width));
@@ -69,7 +86,11 @@ fn coefficients(runs: &[ReportRun<'_>], series: &[Series<'_>]) -> Block {
         .iter()
         .filter_map(|one| one.results())
         .any(|results| results.agreement.margin_spearman.is_some());
-    let mut columns = vec![Column::words(if runs.len() > 1 { "run" } else { "setting" })];
+    let mut columns = vec![Column::words(if runs.len() > 1 {
+        "run"
+    } else {
+        "setting"
+    })];
     columns.extend(["verdicts", "Cohen's κ", "Krippendorff's α", "α, ordinal"].map(Column::number));
     if scored {
         columns.extend(["margin, Spearman", "margin, Kendall τ-b"].map(Column::number));
@@ -86,16 +107,24 @@ fn coefficients(runs: &[ReportRun<'_>], series: &[Series<'_>]) -> Block {
                 kappa(agreement.alpha_ordinal),
             ];
             if scored {
-                cells.extend([kappa(agreement.margin_spearman), kappa(agreement.margin_kendall)]);
+                cells.extend([
+                    kappa(agreement.margin_spearman),
+                    kappa(agreement.margin_kendall),
+                ]);
             }
             Some(TableRow { class: "", cells })
         })
         .collect();
     Block {
         title: "Beyond chance".into(),
-        text: "Agreement of verdicts with labels; 0 is what chance gives and 1 is full agreement.".into(),
+        text: "Agreement of verdicts with labels; 0 is what chance gives and 1 is full agreement."
+            .into(),
         content: Content::Table {
-            table: Table { columns, rows, ..Table::default() },
+            table: Table {
+                columns,
+                rows,
+                ..Table::default()
+            },
         },
     }
 }
@@ -108,10 +137,24 @@ fn following(runs: &[ReportRun<'_>], series: &[Series<'_>]) -> Option<Block> {
             Some(following_row(one.name(runs), following))
         })
         .collect();
-    let columns = [Column::words(if runs.len() > 1 { "run" } else { "setting" })]
-        .into_iter()
-        .chain(["groups", "pairs", "accuracy", "balanced", "all right", "never moved"].map(Column::number))
-        .collect();
+    let columns = [Column::words(if runs.len() > 1 {
+        "run"
+    } else {
+        "setting"
+    })]
+    .into_iter()
+    .chain(
+        [
+            "groups",
+            "pairs",
+            "accuracy",
+            "balanced",
+            "all right",
+            "never moved",
+        ]
+        .map(Column::number),
+    )
+    .collect();
     (!rows.is_empty()).then(|| Block {
         title: "Does the judge follow the criterion?".into(),
         text: "Only groups in which the same two responses are labelled differently under different criteria. A judge that does not read the criterion is at exactly 50% balanced accuracy and never all right.".into(),
@@ -129,7 +172,8 @@ fn following_row(name: String, following: &CriterionFollowing) -> TableRow {
             Cell::name(name),
             Cell::count(following.groups),
             Cell::count(following.pairs),
-            Cell::percent(following.accuracy.value).with_note(words::interval(following.accuracy.interval)),
+            Cell::percent(following.accuracy.value)
+                .with_note(words::interval(following.accuracy.interval)),
             Cell::percent(Some(following.balanced_accuracy))
                 .with_note(words::interval(following.balanced_interval)),
             Cell::percent(Some(following.all_right_share)),

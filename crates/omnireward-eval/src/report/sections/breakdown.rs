@@ -11,7 +11,9 @@ use crate::{
 
 /// Accuracy by source, criterion and response models, each a table that can be sorted.
 pub(in crate::report) fn breakdown(runs: &[ReportRun<'_>]) -> Section {
-    let blocks = every_series(runs).into_iter().flat_map(|series| blocks(runs, series));
+    let blocks = every_series(runs)
+        .into_iter()
+        .flat_map(|series| blocks(runs, series));
     Section {
         id: "breakdown",
         title: "Breakdown",
@@ -30,7 +32,11 @@ fn blocks(runs: &[ReportRun<'_>], series: Series<'_>) -> Vec<Block> {
         return Vec::new();
     };
     let name = series.name(runs);
-    let guess = if series.setting.offers_tie() { 1.0 / 3.0 } else { 0.5 };
+    let guess = if series.setting.offers_tie() {
+        1.0 / 3.0
+    } else {
+        0.5
+    };
     let mut blocks = Vec::new();
     if results.by_source.len() > 1 {
         let table = groups("source", &results.by_source, guess);
@@ -45,11 +51,19 @@ fn blocks(runs: &[ReportRun<'_>], series: Series<'_>) -> Vec<Block> {
     if shared.len() > 1 {
         let all = results.by_criterion.len();
         let text = if all > shared.len() {
-            format!("The {} most frequent of {} criteria.", shared.len(), words::count(all as u64))
+            format!(
+                "The {} most frequent of {} criteria.",
+                shared.len(),
+                words::count(all as u64)
+            )
         } else {
             String::new()
         };
-        blocks.push(block(format!("By criterion, {name}"), text, groups("criterion", &shared, guess)));
+        blocks.push(block(
+            format!("By criterion, {name}"),
+            text,
+            groups("criterion", &shared, guess),
+        ));
     }
     if results.models.len() > 1 {
         blocks.push(block(
@@ -71,11 +85,18 @@ fn blocks(runs: &[ReportRun<'_>], series: Series<'_>) -> Vec<Block> {
 /// A long table is folded away.
 fn block(title: String, text: String, table: Table) -> Block {
     let content = if table.rows.len() > FOLDED_FROM {
-        Content::Folded { summary: format!("show {} rows", table.rows.len()), table }
+        Content::Folded {
+            summary: format!("show {} rows", table.rows.len()),
+            table,
+        }
     } else {
         Content::Table { table }
     };
-    Block { title, text, content }
+    Block {
+        title,
+        text,
+        content,
+    }
 }
 
 fn groups(what: &str, groups: &[Group], guess: f64) -> Table {
@@ -127,7 +148,11 @@ fn accuracy_columns<const N: usize>(names: [&str; N]) -> Vec<Column> {
 
 fn accuracy_cells(accuracy: &Accuracy, guess: f64) -> [Cell; 4] {
     let mut picture = Cell::svg(bar(estimate(accuracy.value, accuracy.interval), guess, 0));
-    picture.sort = Some(accuracy.value.map_or(String::new(), |value| value.to_string()));
+    picture.sort = Some(
+        accuracy
+            .value
+            .map_or(String::new(), |value| value.to_string()),
+    );
     [
         picture,
         Cell::percent(accuracy.value).with_note(words::interval(accuracy.interval)),
@@ -163,5 +188,10 @@ fn standings(models: &[ModelStanding]) -> Table {
             }
         })
         .collect();
-    Table { columns, rows, sortable: true, ..Table::default() }
+    Table {
+        columns,
+        rows,
+        sortable: true,
+        ..Table::default()
+    }
 }

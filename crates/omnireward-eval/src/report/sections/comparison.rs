@@ -11,7 +11,9 @@ use crate::{
 
 /// How runs differ, with what the data can resolve beside each gap. Empty for a single run.
 pub(in crate::report) fn comparison(input: &ReportInput<'_>) -> Section {
-    let settings = input.comparison.map_or(&[][..], |comparison| &comparison.settings);
+    let settings = input
+        .comparison
+        .map_or(&[][..], |comparison| &comparison.settings);
     let rows = settings
         .iter()
         .flat_map(|setting| {
@@ -35,8 +37,15 @@ const CROWDED: usize = 4;
 
 fn figure(setting: &SettingComparison) -> Option<Block> {
     let crowded = setting.overall.len() >= CROWDED;
-    let plot = if crowded { plot_by_runs(setting) } else { plot_by_task(setting) };
-    let names = plot.series.iter().map(|series| (series.name.clone(), series.mark));
+    let plot = if crowded {
+        plot_by_runs(setting)
+    } else {
+        plot_by_task(setting)
+    };
+    let names = plot
+        .series
+        .iter()
+        .map(|series| (series.name.clone(), series.mark));
     let legend = if crowded { Vec::new() } else { legend(names) };
     let figure = Figure::new(legend, FULL, |width| dots(&plot, width));
     (!figure.wide.is_empty()).then(|| Block {
@@ -58,7 +67,9 @@ fn plot_by_task(setting: &SettingComparison) -> DotPlot {
                 .iter()
                 .map(|task| {
                     let of_task = |gap: &&Gap| {
-                        gap.task == Some(*task) && gap.first == mean.first && gap.second == mean.second
+                        gap.task == Some(*task)
+                            && gap.first == mean.first
+                            && gap.second == mean.second
                     };
                     setting.by_task.iter().find(of_task).and_then(point)
                 })
@@ -68,7 +79,12 @@ fn plot_by_task(setting: &SettingComparison) -> DotPlot {
         .collect();
     DotPlot {
         label: "gaps by task".into(),
-        rows: setting.tasks.iter().map(|t| t.code().to_owned()).chain(["mean".to_owned()]).collect(),
+        rows: setting
+            .tasks
+            .iter()
+            .map(|t| t.code().to_owned())
+            .chain(["mean".to_owned()])
+            .collect(),
         series,
         references: vec![(0.0, "equal".into())],
         unit: Unit::Points,
@@ -94,13 +110,16 @@ fn pair_name(gap: &Gap) -> String {
 }
 
 fn point(gap: &Gap) -> Option<Estimate> {
-    Estimate::new(gap.gap, gap.interval.map(|interval| (interval.low, interval.high)))
+    Estimate::new(
+        gap.gap,
+        gap.interval.map(|interval| (interval.low, interval.high)),
+    )
 }
 
 fn overall(setting: &SettingComparison) -> Block {
     Block {
         title: format!("Over the common tasks, {}", words::setting(setting.setting)),
-        text: "The test is McNemar's, exact: by group where several pairs share one. The adjusted p is Holm's over all rows of the table. The smallest gap is the one that so many pairs would show four times in five.".into(),
+        text: "The test is McNemar's, exact: by group where several pairs share one. The adjusted p is Holm's over all rows of the table. Resolves is the smallest gap that so many pairs would show four times in five.".into(),
         content: Content::Table { table: table(&setting.overall, false) },
     }
 }
@@ -110,7 +129,10 @@ fn by_task(setting: &SettingComparison) -> Option<Block> {
         title: format!("By task, {}", words::setting(setting.setting)),
         text: String::new(),
         content: Content::Folded {
-            summary: format!("show {}", words::counted(setting.by_task.len() as u64, "row")),
+            summary: format!(
+                "show {}",
+                words::counted(setting.by_task.len() as u64, "row")
+            ),
             table: table(&setting.by_task, true),
         },
     })
@@ -123,7 +145,16 @@ fn table(gaps: &[Gap], with_task: bool) -> Table {
     }
     columns.extend(["first", "second"].map(Column::words));
     columns.extend(
-        ["gap", "smallest gap shown", "only first right", "only second", "p", "adjusted p", "pairs"].map(Column::number),
+        [
+            "gap",
+            "resolves",
+            "only 1st right",
+            "only 2nd",
+            "p",
+            "adjusted p",
+            "pairs",
+        ]
+        .map(Column::number),
     );
     columns.push(Column::words(""));
     Table {
@@ -135,14 +166,20 @@ fn table(gaps: &[Gap], with_task: bool) -> Table {
 }
 
 fn row(gap: &Gap, with_task: bool) -> TableRow {
-    let run = |name: &String, accuracy: f64| Cell::name(name.clone()).with_note(words::percent(Some(accuracy)));
+    let run = |name: &String, accuracy: f64| {
+        Cell::name(name.clone()).with_note_below(words::percent_sign(Some(accuracy)))
+    };
     let test = gap.by_group;
     let mut cells = Vec::new();
     if with_task {
         cells.push(Cell::name(gap.task.map_or("mean", |task| task.code())));
     }
     let interval = gap.interval.map_or(String::new(), |interval| {
-        format!("{} to {}", words::points(Some(interval.low)), words::points(Some(interval.high)))
+        format!(
+            "{} to {}",
+            words::points(Some(interval.low)),
+            words::points(Some(interval.high))
+        )
     });
     cells.extend([
         run(&gap.first, gap.accuracy[0]),

@@ -5,7 +5,10 @@ use crate::{
     metrics::{FailurePolicy, Policies},
     report::{
         ReportRun,
-        page::{Block, Cell, Column, ColumnGroup, Content, FULL, Figure, GridItem, HALF, Section, Table, TableRow},
+        page::{
+            Block, Cell, Column, ColumnGroup, Content, FULL, Figure, GridItem, HALF, Section,
+            Table, TableRow,
+        },
         plot::{Segment, status},
         words,
     },
@@ -42,7 +45,9 @@ fn status_blocks(runs: &[ReportRun<'_>]) -> Vec<Block> {
         .map(|item| Block {
             title: format!("How asking ended, {}", item.name),
             text: String::new(),
-            content: Content::Figure { figure: item.figure },
+            content: Content::Figure {
+                figure: item.figure,
+            },
         })
         .collect()
 }
@@ -57,7 +62,10 @@ fn segments(series: Series<'_>) -> Option<Vec<Segment>> {
             class: status.name().to_owned(),
         })
         .collect();
-    segments.iter().any(|segment| segment.count > 0).then_some(segments)
+    segments
+        .iter()
+        .any(|segment| segment.count > 0)
+        .then_some(segments)
 }
 
 fn policies_block(runs: &[ReportRun<'_>]) -> Block {
@@ -65,7 +73,9 @@ fn policies_block(runs: &[ReportRun<'_>]) -> Block {
         [run] => by_task(run),
         _ => by_run(runs),
     };
-    let policy = runs.first().map_or(FailurePolicy::Wrong, |run| run.results.config.failure_policy);
+    let policy = runs.first().map_or(FailurePolicy::Wrong, |run| {
+        run.results.config.failure_policy
+    });
     Block {
         title: "Accuracy under each failure policy".into(),
         text: format!(
@@ -81,24 +91,33 @@ fn policy_columns() -> [Column; 3] {
 }
 
 fn policy_cells(policies: Option<&Policies>) -> [Cell; 3] {
-    FailurePolicy::ALL.map(|policy| Cell::percent(policies.and_then(|policies| policies.get(policy))))
+    FailurePolicy::ALL
+        .map(|policy| Cell::percent(policies.and_then(|policies| policies.get(policy))))
 }
 
 fn by_task(run: &ReportRun<'_>) -> Table {
     let settings = &run.results.settings;
     let mut columns = vec![Column::words("task")];
-    let mut groups = vec![ColumnGroup { name: String::new(), span: 1 }];
+    let mut groups = vec![ColumnGroup {
+        name: String::new(),
+        span: 1,
+    }];
     for results in settings {
         columns.extend(policy_columns());
         columns.push(Column::number("no verdict"));
-        groups.push(ColumnGroup { name: words::setting(results.setting).into(), span: 4 });
+        groups.push(ColumnGroup {
+            name: words::setting(results.setting).into(),
+            span: 4,
+        });
     }
     let row = |task: Task| {
         let mut cells = vec![Cell::name(task.code())];
         for results in settings {
             let found = super::task_of(results, task).map(|task| &task.accuracy);
             cells.extend(policy_cells(found.map(|accuracy| &accuracy.policies)));
-            cells.push(Cell::count(found.map_or(0, |accuracy| accuracy.tally.unscored)));
+            cells.push(Cell::count(
+                found.map_or(0, |accuracy| accuracy.tally.unscored),
+            ));
         }
         TableRow { class: "", cells }
     };
@@ -110,19 +129,33 @@ fn by_task(run: &ReportRun<'_>) -> Table {
             cells.extend(policy_cells(Some(&results.overall.own.policies)));
             cells.push(Cell::count(results.overall.micro.tally.unscored));
         }
-        rows.push(TableRow { class: "total", cells });
+        rows.push(TableRow {
+            class: "total",
+            cells,
+        });
     }
-    Table { groups, columns, rows, ..Table::default() }
+    Table {
+        groups,
+        columns,
+        rows,
+        ..Table::default()
+    }
 }
 
 fn by_run(runs: &[ReportRun<'_>]) -> Table {
     let settings: Vec<Setting> = super::settings(runs);
     let mut columns = vec![Column::words("run")];
-    let mut groups = vec![ColumnGroup { name: String::new(), span: 1 }];
+    let mut groups = vec![ColumnGroup {
+        name: String::new(),
+        span: 1,
+    }];
     for setting in &settings {
         columns.extend(policy_columns());
         columns.push(Column::number("no verdict"));
-        groups.push(ColumnGroup { name: words::setting(*setting).into(), span: 4 });
+        groups.push(ColumnGroup {
+            name: words::setting(*setting).into(),
+            span: 4,
+        });
     }
     let rows = runs
         .iter()
@@ -130,7 +163,9 @@ fn by_run(runs: &[ReportRun<'_>]) -> Table {
             let mut cells = vec![Cell::name(run.name)];
             for setting in &settings {
                 let overall = run.setting(*setting).map(|results| &results.overall);
-                cells.extend(policy_cells(overall.map(|overall| &overall.common.policies)));
+                cells.extend(policy_cells(
+                    overall.map(|overall| &overall.common.policies),
+                ));
                 cells.push(match overall {
                     Some(overall) => Cell::count(overall.micro.tally.unscored),
                     None => Cell::number("–", None),
@@ -139,5 +174,10 @@ fn by_run(runs: &[ReportRun<'_>]) -> Table {
             TableRow { class: "", cells }
         })
         .collect();
-    Table { groups, columns, rows, ..Table::default() }
+    Table {
+        groups,
+        columns,
+        rows,
+        ..Table::default()
+    }
 }

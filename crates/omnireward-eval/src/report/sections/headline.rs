@@ -34,9 +34,17 @@ fn lead(runs: &[ReportRun<'_>]) -> String {
         return String::new();
     };
     let config = &run.results.config;
-    let common = run.results.settings.first().map(|setting| &setting.overall.common);
+    let common = run
+        .results
+        .settings
+        .first()
+        .map(|setting| &setting.overall.common);
     let tasks = common.map_or(0, |mean| mean.tasks.len());
-    let shared = if runs.len() > 1 { " that all runs share" } else { "" };
+    let shared = if runs.len() > 1 {
+        " that all runs share"
+    } else {
+        ""
+    };
     format!(
         "The unweighted mean over the {}{shared}, in percent, with its {:.0}% interval. A pair without a verdict {}.",
         words::counted(tasks as u64, "task"),
@@ -57,7 +65,10 @@ fn accuracy_tile(results: &SettingResults) -> Tile {
     let mean = &results.overall.common;
     let pairs = results.overall.micro.tally.total();
     let interval = words::interval(mean.interval);
-    let detail = [interval, format!("{} counted", words::counted(pairs, "verdict"))];
+    let detail = [
+        interval,
+        format!("{} counted", words::counted(pairs, "verdict")),
+    ];
     Tile {
         name: format!("Accuracy {}", words::setting(results.setting)),
         big: words::percent(mean.value),
@@ -73,12 +84,18 @@ fn coverage_tile(run: &ReportRun<'_>) -> Option<Tile> {
         .settings
         .iter()
         .map(|setting| setting.overall.micro.tally)
-        .fold((0, 0), |(scored, total), tally| (scored + tally.scored, total + tally.total()));
+        .fold((0, 0), |(scored, total), tally| {
+            (scored + tally.scored, total + tally.total())
+        });
     (total > 0).then(|| Tile {
         name: "Coverage".into(),
         big: words::percent(Some(scored as f64 / total as f64)),
         unit: "%".into(),
-        detail: format!("{} of {} answers have a verdict", words::count(scored), words::count(total)),
+        detail: format!(
+            "{} of {} answers have a verdict",
+            words::count(scored),
+            words::count(total)
+        ),
         lead: false,
     })
 }
@@ -113,7 +130,10 @@ fn effort_tile(effort: &Effort, dollars: Option<f64>) -> Tile {
     };
     let mut detail = Vec::new();
     if dollars.is_some() {
-        detail.push(format!("{} requests", words::about(u64::from(usage.requests))));
+        detail.push(format!(
+            "{} requests",
+            words::about(u64::from(usage.requests))
+        ));
     }
     if tokens > 0 {
         detail.push(format!(
@@ -142,7 +162,11 @@ fn duration(milliseconds: u64) -> String {
 }
 
 fn joined(parts: &[String], separator: &str) -> String {
-    let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = parts
+        .iter()
+        .map(String::as_str)
+        .filter(|part| !part.is_empty())
+        .collect();
     parts.join(separator)
 }
 
@@ -158,12 +182,21 @@ fn table(runs: &[ReportRun<'_>]) -> Table {
         columns.push(Column::number("own tasks"));
     }
     columns.extend(
-        ["every verdict", "coverage", "same in both orders", "first shown wins"].map(Column::number),
+        [
+            "every verdict",
+            "coverage",
+            "same in both orders",
+            "first shown wins",
+        ]
+        .map(Column::number),
     );
     columns.extend(["requests", "tokens"].map(Column::number));
     Table {
         columns,
-        rows: every_series(runs).into_iter().filter_map(|series| row(series, several, own)).collect(),
+        rows: every_series(runs)
+            .into_iter()
+            .filter_map(|series| row(series, several, own))
+            .collect(),
         sortable: true,
         ..Table::default()
     }
@@ -183,7 +216,8 @@ fn row(series: Series<'_>, several: bool, own: bool) -> Option<TableRow> {
         cells.push(Cell::words(words::setting(results.setting)));
     }
     let usage = results.effort.usage;
-    let mean = |mean: &MacroMean| Cell::percent(mean.value).with_note(words::interval(mean.interval));
+    let mean =
+        |mean: &MacroMean| Cell::percent(mean.value).with_note(words::interval(mean.interval));
     cells.push(mean(&results.overall.common));
     if own {
         cells.push(mean(&results.overall.own));
@@ -199,6 +233,10 @@ fn row(series: Series<'_>, several: bool, own: bool) -> Option<TableRow> {
             Some((usage.prompt_tokens + usage.completion_tokens) as f64),
         ),
     ]);
-    let class = if results.setting == Setting::WithTies { "" } else { "without" };
+    let class = if results.setting == Setting::WithTies {
+        ""
+    } else {
+        "without"
+    };
     Some(TableRow { class, cells })
 }

@@ -55,7 +55,10 @@ fn task_of(setting: &SettingResults, task: Task) -> Option<&TaskResults> {
 }
 
 fn estimate(value: Option<f64>, interval: Option<Interval>) -> Option<Estimate> {
-    Estimate::new(value?, interval.map(|interval| (interval.low, interval.high)))
+    Estimate::new(
+        value?,
+        interval.map(|interval| (interval.low, interval.high)),
+    )
 }
 
 /// A setting of a run: what one series of a figure shows.
@@ -88,10 +91,10 @@ impl<'a> Series<'a> {
 fn every_series<'a>(runs: &'a [ReportRun<'a>]) -> Vec<Series<'a>> {
     runs.iter()
         .flat_map(|run| {
-            run.results
-                .settings
-                .iter()
-                .map(move |results| Series { run, setting: results.setting })
+            run.results.settings.iter().map(move |results| Series {
+                run,
+                setting: results.setting,
+            })
         })
         .collect()
 }

@@ -13,10 +13,14 @@ use crate::{
 pub(in crate::report) fn order(runs: &[ReportRun<'_>]) -> Section {
     let series = every_series(runs);
     let shown = |value: fn(&Position) -> Option<f64>| {
-        series.iter().any(|one| one.results().is_some_and(|r| value(&r.position).is_some()))
+        series
+            .iter()
+            .any(|one| one.results().is_some_and(|r| value(&r.position).is_some()))
     };
-    let (has_share, has_both) =
-        (shown(|position| position.first_position_share), shown(|position| position.consistency));
+    let (has_share, has_both) = (
+        shown(|position| position.first_position_share),
+        shown(|position| position.consistency),
+    );
     let width = if has_share && has_both { HALF } else { FULL };
     let mut figures = Vec::new();
     if has_share {
@@ -67,7 +71,11 @@ fn figure(
     let tasks = all_tasks(runs);
     let plot = DotPlot {
         label: title.to_owned(),
-        rows: tasks.iter().map(|task| task.code().to_owned()).chain(["all".to_owned()]).collect(),
+        rows: tasks
+            .iter()
+            .map(|task| task.code().to_owned())
+            .chain(["all".to_owned()])
+            .collect(),
         series: series
             .iter()
             .map(|one| DotSeries {
@@ -94,14 +102,26 @@ fn figure(
 }
 
 fn table(runs: &[ReportRun<'_>], series: &[Series<'_>]) -> Table {
-    let columns = [Column::words(if runs.len() > 1 { "run" } else { "setting" })]
-        .into_iter()
-        .chain(
-            ["pairs in both orders", "accuracy as is", "swapped", "right in both", "same verdict", "first shown wins", "… of the labels"]
-                .map(Column::number),
-        )
-        .chain([Column::number("kappa")])
-        .collect();
+    let columns = [Column::words(if runs.len() > 1 {
+        "run"
+    } else {
+        "setting"
+    })]
+    .into_iter()
+    .chain(
+        [
+            "pairs in both orders",
+            "accuracy as is",
+            "swapped",
+            "right in both",
+            "same verdict",
+            "first shown wins",
+            "… of the labels",
+        ]
+        .map(Column::number),
+    )
+    .chain([Column::number("kappa")])
+    .collect();
     let rows = series
         .iter()
         .filter_map(|one| {
@@ -114,7 +134,8 @@ fn table(runs: &[ReportRun<'_>], series: &[Series<'_>]) -> Table {
                     Cell::percent(position.accuracy_as_is),
                     Cell::percent(position.accuracy_swapped),
                     Cell::percent(position.both_orders_accuracy),
-                    Cell::percent(position.consistency).with_note(words::interval(position.consistency_interval)),
+                    Cell::percent(position.consistency)
+                        .with_note(words::interval(position.consistency_interval)),
                     Cell::percent(position.first_position_share)
                         .with_note(words::interval(position.first_position_interval)),
                     Cell::percent(position.first_position_labels),
@@ -123,11 +144,17 @@ fn table(runs: &[ReportRun<'_>], series: &[Series<'_>]) -> Table {
             })
         })
         .collect();
-    Table { columns, rows, ..Table::default() }
+    Table {
+        columns,
+        rows,
+        ..Table::default()
+    }
 }
 
 /// A coefficient between −1 and 1.
 pub(super) fn kappa(value: Option<f64>) -> Cell {
-    let text = value.filter(|v| v.is_finite()).map_or("–".to_owned(), |v| format!("{v:.2}").replace('-', "−"));
+    let text = value
+        .filter(|v| v.is_finite())
+        .map_or("–".to_owned(), |v| format!("{v:.2}").replace('-', "−"));
     Cell::number(text, value)
 }

@@ -18,11 +18,20 @@ pub(in crate::report) fn tasks(runs: &[ReportRun<'_>], published: &[Published]) 
         rows.push(vec![figure_block(runs, &every_series(runs), &[], "")]);
     } else {
         for setting in settings(runs) {
-            let of_setting: Vec<Series<'_>> =
-                every_series(runs).into_iter().filter(|series| series.setting == setting).collect();
-            let published: Vec<&Published> =
-                published.iter().filter(|row| row.setting == setting).collect();
-            rows.push(vec![figure_block(runs, &of_setting, &published, words::setting(setting))]);
+            let of_setting: Vec<Series<'_>> = every_series(runs)
+                .into_iter()
+                .filter(|series| series.setting == setting)
+                .collect();
+            let published: Vec<&Published> = published
+                .iter()
+                .filter(|row| row.setting == setting)
+                .collect();
+            rows.push(vec![figure_block(
+                runs,
+                &of_setting,
+                &published,
+                words::setting(setting),
+            )]);
             rows.push(vec![side_by_side(runs, &of_setting, &published, setting)]);
         }
     }
@@ -58,14 +67,22 @@ fn figure_block(
     let tasks = all_tasks(runs);
     let mut plot = DotPlot {
         label: format!("accuracy by task {setting}"),
-        rows: tasks.iter().map(|task| task.code().to_owned()).chain(["mean".to_owned()]).collect(),
+        rows: tasks
+            .iter()
+            .map(|task| task.code().to_owned())
+            .chain(["mean".to_owned()])
+            .collect(),
         series: Vec::new(),
         references: Vec::new(),
         unit: Unit::Percent,
     };
     for one in series {
         plot.series.push(DotSeries {
-            name: one.name(runs),
+            name: if setting.is_empty() {
+                one.name(runs)
+            } else {
+                one.run.name.to_owned()
+            },
             mark: Mark::Solid,
             points: points(*one, &tasks),
         });
@@ -80,14 +97,22 @@ fn figure_block(
     let mut shown: Vec<Setting> = series.iter().map(|one| one.setting).collect();
     shown.dedup();
     for setting in shown {
-        let (guess, name) = if setting.offers_tie() { (1.0 / 3.0, "guess ⅓") } else { (0.5, "guess ½") };
+        let (guess, name) = if setting.offers_tie() {
+            (1.0 / 3.0, "guess ⅓")
+        } else {
+            (0.5, "guess ½")
+        };
         if !plot.references.iter().any(|(_, known)| known == name) {
             plot.references.push((guess, name.to_owned()));
         }
     }
     let legend = legend(plot.series.iter().map(|one| (one.name.clone(), one.mark)));
     Block {
-        title: if setting.is_empty() { "Accuracy by task".into() } else { format!("Accuracy by task, {setting}") },
+        title: if setting.is_empty() {
+            "Accuracy by task".into()
+        } else {
+            format!("Accuracy by task, {setting}")
+        },
         text: String::new(),
         content: Content::Figure {
             figure: Figure::new(legend, FULL, |width| dots(&plot, width)),
@@ -100,7 +125,11 @@ fn points(series: Series<'_>, tasks: &[Task]) -> Vec<Option<Estimate>> {
     let mean = own.and_then(|own| estimate(own.value, own.interval));
     tasks
         .iter()
-        .map(|task| series.task(*task).and_then(|task| estimate(task.accuracy.value, task.accuracy.interval)))
+        .map(|task| {
+            series
+                .task(*task)
+                .and_then(|task| estimate(task.accuracy.value, task.accuracy.interval))
+        })
         .chain([mean])
         .collect()
 }
@@ -136,19 +165,25 @@ fn side_by_side(
                 .chain(tasks.iter().map(|task| {
                     Cell::percent(one.task(*task).and_then(|results| results.accuracy.value))
                 }))
-                .chain([Cell::percent(one.results().and_then(|results| results.overall.own.value))])
+                .chain([Cell::percent(
+                    one.results().and_then(|results| results.overall.own.value),
+                )])
                 .collect(),
         })
         .collect();
-    rows.extend(published.iter().map(|row| TableRow {
-        class: "published",
-        cells: [Cell::name(row.row.model.clone()).with_note_below(row.row.note.clone().unwrap_or_else(|| "published".into()))]
+    rows.extend(published.iter().map(|row| {
+        TableRow {
+            class: "published",
+            cells: [Cell::name(row.row.model.clone())
+                .with_note_below(row.row.note.clone().unwrap_or_else(|| "published".into()))]
             .into_iter()
             .chain(tasks.iter().map(|task| Cell::percent(row.accuracy(*task))))
             .chain([Cell::percent(row.overall())])
             .collect(),
+        }
     }));
-    let mut text = "The mean is over the tasks that each row has, as published tables have it.".to_owned();
+    let mut text =
+        "The mean is over the tasks that each row has, as published tables have it.".to_owned();
     if !published.is_empty() {
         text.push_str(" Published rows come from the paper, with its own prompts, its own failure handling and no intervals.");
     }
@@ -156,7 +191,12 @@ fn side_by_side(
         title: format!("Side by side, {}", words::setting(setting)),
         text,
         content: Content::Table {
-            table: Table { columns, rows, sortable: true, ..Table::default() },
+            table: Table {
+                columns,
+                rows,
+                sortable: true,
+                ..Table::default()
+            },
         },
     }
 }
@@ -176,24 +216,52 @@ fn run_block(run: &ReportRun<'_>, several: bool) -> Block {
 
 fn run_table(run: &ReportRun<'_>) -> Table {
     let settings = &run.results.settings;
-    let mut columns = vec![Column::words("task"), Column::number("pairs"), Column::number("ties")];
-    let mut groups = vec![ColumnGroup { name: String::new(), span: 3 }];
+    let mut columns = vec![
+        Column::words("task"),
+        Column::number("pairs"),
+        Column::number("ties"),
+    ];
+    let mut groups = vec![ColumnGroup {
+        name: String::new(),
+        span: 3,
+    }];
     for results in settings {
-        columns.extend([Column::words(""), Column::number("accuracy"), Column::number("n"), Column::number("coverage")]);
-        groups.push(ColumnGroup { name: words::setting(results.setting).into(), span: 4 });
+        columns.extend([
+            Column::words(""),
+            Column::number("accuracy"),
+            Column::number("n"),
+            Column::number("coverage"),
+        ]);
+        groups.push(ColumnGroup {
+            name: words::setting(results.setting).into(),
+            span: 4,
+        });
     }
     let tasks = all_tasks(std::slice::from_ref(run));
     let mut rows: Vec<TableRow> = tasks.iter().map(|task| task_row(run, *task)).collect();
     if tasks.len() > 1 {
         rows.push(mean_row(run));
     }
-    Table { groups, columns, rows, ..Table::default() }
+    Table {
+        groups,
+        columns,
+        rows,
+        ..Table::default()
+    }
 }
 
 fn task_row(run: &ReportRun<'_>, task: Task) -> TableRow {
-    let found: Vec<Option<&TaskResults>> =
-        run.results.settings.iter().map(|setting| super::task_of(setting, task)).collect();
-    let counts = found.iter().flatten().map(|results| &results.counts).max_by_key(|counts| counts.pairs);
+    let found: Vec<Option<&TaskResults>> = run
+        .results
+        .settings
+        .iter()
+        .map(|setting| super::task_of(setting, task))
+        .collect();
+    let counts = found
+        .iter()
+        .flatten()
+        .map(|results| &results.counts)
+        .max_by_key(|counts| counts.pairs);
     let mut cells = vec![
         Cell::name(task.code()).with_note_below(words::task(task)),
         Cell::count(counts.map_or(0, |counts| counts.pairs)),
@@ -205,9 +273,17 @@ fn task_row(run: &ReportRun<'_>, task: Task) -> TableRow {
             continue;
         };
         let accuracy = &results.accuracy;
-        let guess = if setting.setting.offers_tie() { 1.0 / 3.0 } else { 0.5 };
+        let guess = if setting.setting.offers_tie() {
+            1.0 / 3.0
+        } else {
+            0.5
+        };
         cells.extend([
-            Cell::svg(bar(estimate(accuracy.value, accuracy.interval), guess, index)),
+            Cell::svg(bar(
+                estimate(accuracy.value, accuracy.interval),
+                guess,
+                index,
+            )),
             Cell::percent(accuracy.value).with_note(words::interval(accuracy.interval)),
             Cell::count(accuracy.tally.total()),
             Cell::percent(accuracy.coverage),
@@ -237,7 +313,12 @@ fn mean_row(run: &ReportRun<'_>) -> TableRow {
         all_tasks(std::slice::from_ref(run))
             .into_iter()
             .filter_map(|task| {
-                run.results.settings.iter().filter_map(|s| super::task_of(s, task)).map(f).max()
+                run.results
+                    .settings
+                    .iter()
+                    .filter_map(|s| super::task_of(s, task))
+                    .map(f)
+                    .max()
             })
             .sum::<u64>()
     };
@@ -248,7 +329,11 @@ fn mean_row(run: &ReportRun<'_>) -> TableRow {
     ];
     for (index, results) in run.results.settings.iter().enumerate() {
         let own = &results.overall.own;
-        let guess = if results.setting.offers_tie() { 1.0 / 3.0 } else { 0.5 };
+        let guess = if results.setting.offers_tie() {
+            1.0 / 3.0
+        } else {
+            0.5
+        };
         cells.extend([
             Cell::svg(bar(estimate(own.value, own.interval), guess, index)),
             Cell::percent(own.value).with_note(words::interval(own.interval)),
@@ -256,5 +341,8 @@ fn mean_row(run: &ReportRun<'_>) -> TableRow {
             Cell::percent(results.overall.micro.coverage),
         ]);
     }
-    TableRow { class: "total", cells }
+    TableRow {
+        class: "total",
+        cells,
+    }
 }

@@ -25,7 +25,9 @@ pub(in crate::report) fn ties(runs: &[ReportRun<'_>]) -> Section {
 }
 
 fn has_ties(series: Series<'_>) -> bool {
-    series.results().is_some_and(|results| results.tasks.iter().any(|task| task.ties.is_some()))
+    series
+        .results()
+        .is_some_and(|results| results.tasks.iter().any(|task| task.ties.is_some()))
 }
 
 fn analyses(series: Series<'_>) -> Vec<(&'static str, &TieAnalysis)> {
@@ -43,7 +45,10 @@ fn curves(runs: &[ReportRun<'_>], series: Series<'_>) -> Block {
         .map(|(task, analysis)| {
             let plot = curve_of(task, analysis);
             let figure = Figure::new(Vec::new(), THIRD, |width| curve(&plot, width, 200.0));
-            GridItem { name: task.to_owned(), figure }
+            GridItem {
+                name: task.to_owned(),
+                figure,
+            }
         })
         .collect();
     Block {
@@ -61,10 +66,18 @@ fn curve_of(task: &str, analysis: &TieAnalysis) -> Curve {
         .collect();
     let mut chosen = Vec::new();
     if let Some(accuracy) = analysis.fitted_accuracy {
-        chosen.push(("best here".to_owned(), analysis.fitted.threshold.unwrap_or(0.0), accuracy));
+        chosen.push((
+            "best here".to_owned(),
+            analysis.fitted.threshold.unwrap_or(0.0),
+            accuracy,
+        ));
     }
     if let Some(threshold) = median_threshold(analysis) {
-        chosen.push(("other folds".to_owned(), threshold, height_at(&points, threshold)));
+        chosen.push((
+            "other folds".to_owned(),
+            threshold,
+            height_at(&points, threshold),
+        ));
     }
     Curve {
         label: format!("accuracy against the tie threshold, {task}"),
@@ -75,8 +88,12 @@ fn curve_of(task: &str, analysis: &TieAnalysis) -> Curve {
 
 /// The middle of the folds' thresholds; no tie counts as a threshold of zero.
 fn median_threshold(analysis: &TieAnalysis) -> Option<f64> {
-    let mut thresholds: Vec<f64> =
-        analysis.cross_fitted.folds.iter().map(|fold| fold.threshold.unwrap_or(0.0)).collect();
+    let mut thresholds: Vec<f64> = analysis
+        .cross_fitted
+        .folds
+        .iter()
+        .map(|fold| fold.threshold.unwrap_or(0.0))
+        .collect();
     thresholds.sort_by(f64::total_cmp);
     thresholds.get(thresholds.len() / 2).copied()
 }
@@ -95,7 +112,14 @@ fn table(runs: &[ReportRun<'_>], series: Series<'_>) -> Block {
     let columns = [Column::words("task")]
         .into_iter()
         .chain(
-            ["other folds", "best here", "reference's walk", "threshold", "declared ties"].map(Column::number),
+            [
+                "other folds",
+                "best here",
+                "reference's walk",
+                "threshold",
+                "declared ties",
+            ]
+            .map(Column::number),
         )
         .collect();
     let rows = analyses(series)
@@ -112,7 +136,11 @@ fn table(runs: &[ReportRun<'_>], series: Series<'_>) -> Block {
             ],
         })
         .collect();
-    let name = if runs.len() > 1 { format!(", {}", series.run.name) } else { String::new() };
+    let name = if runs.len() > 1 {
+        format!(", {}", series.run.name)
+    } else {
+        String::new()
+    };
     Block {
         title: format!("Three ways to choose it{name}"),
         text: "Accuracy over scored pairs, in percent. Fitted on other folds: what to expect of new data. Best here: an upper bound. The reference's walk: comparable with published figures.".into(),
@@ -123,9 +151,17 @@ fn table(runs: &[ReportRun<'_>], series: Series<'_>) -> Block {
 }
 
 fn threshold(analysis: &TieAnalysis) -> Cell {
-    match analysis.fitted.threshold.filter(|threshold| threshold.is_finite()) {
+    match analysis
+        .fitted
+        .threshold
+        .filter(|threshold| threshold.is_finite())
+    {
         Some(threshold) => {
-            let note = if analysis.fitted.ambiguous { "others as good" } else { "" };
+            let note = if analysis.fitted.ambiguous {
+                "others as good"
+            } else {
+                ""
+            };
             Cell::number(format!("{threshold:.4}"), Some(threshold)).with_note(note)
         }
         None => Cell::number("no ties", Some(0.0)),

@@ -161,7 +161,7 @@ impl Scene<'_, '_> {
             self.buffers,
             self.side,
         )?;
-        let uv = self.uv(primitive, uv_source, &accessors)?;
+        let uv = Self::uv(primitive, uv_source, &accessors)?;
         let colors = match primitive.get(&Semantic::Colors(0)) {
             Some(colors) => accessors.colors(&colors)?,
             None => Vec::new(),
@@ -192,7 +192,6 @@ impl Scene<'_, '_> {
     }
 
     fn uv(
-        &self,
         primitive: &Primitive<'_>,
         source: Option<UvSource>,
         accessors: &Accessors<'_>,

