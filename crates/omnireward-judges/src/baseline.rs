@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::order::{shown_order, two_responses};
+use crate::order::two_responses;
 
 /// Judges that look at nothing that matters: the floor that every other judge should clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ fn length(response: &Response) -> f64 {
 fn draw(seed: u64, pair: &PreferencePair, setting: Setting) -> Preference {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());
-    hash.update(shown_order(pair).name());
+    hash.update(pair.shown_order().name());
     hash.update(setting.name());
     hash.update(&pair.id);
     let mut rng = ChaCha8Rng::from_seed(hash.finalize().into());
@@ -108,7 +108,6 @@ fn draw(seed: u64, pair: &PreferencePair, setting: Setting) -> Preference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::shown_swapped;
     use crate::testing::ready;
 
     fn pair(id: &str, first: &str, second: &str) -> PreferencePair {
@@ -166,7 +165,7 @@ mod tests {
         let drawn = |seed, swap: bool| -> Vec<Preference> {
             (0..64)
                 .map(|i| pair(&i.to_string(), "x", "y"))
-                .map(|p| if swap { shown_swapped(&p) } else { p })
+                .map(|p| if swap { p.shown_swapped() } else { p })
                 .map(|p| prefers(Baseline::Random { seed }, &p, Setting::WithoutTies))
                 .collect()
         };

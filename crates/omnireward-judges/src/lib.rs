@@ -24,7 +24,6 @@ pub use client::{
 };
 pub use error::{Error, RecordError};
 pub use media::{AudioForm, ImageForm, MediaConfig, VideoForm};
-pub use order::{SHOWN_ORDER, shown_order, shown_swapped};
 pub use parse::{Answers, ParityParser, Parser, Reading, StrictParser, Unread};
 pub use prompt::{VERSION as PROMPT_VERSION, fingerprint as prompt_fingerprint, system_message};
 pub use replay::Replay;

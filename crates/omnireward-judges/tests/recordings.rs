@@ -9,7 +9,7 @@ use omnireward_core::{
     Judge, MediaRef, MediaSource, Modality, ModelError, ModelErrorKind, Preference, PreferencePair,
     Response, Setting, Status, Task, Verdict,
 };
-use omnireward_judges::{Error, Replay, shown_swapped};
+use omnireward_judges::{Error, Replay};
 use omnireward_testkit::real_data;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn preference(judge: &Replay, id: &str) -> Option<Preference> {
 
 /// The preference in the other order, turned back.
 fn preference_swapped(judge: &Replay, id: &str) -> Option<Preference> {
-    let shown = shown_swapped(&pair(id));
+    let shown = pair(id).shown_swapped();
     ask(judge, &shown, Setting::WithTies)
         .unwrap()
         .swapped()
@@ -248,7 +248,7 @@ fn audiojudge_accuracies_come_out_and_swapped_rows_are_in_the_presented_order() 
                 assert_eq!(agrees, differs);
             }
         }
-        let shown = shown_swapped(&pair(&format!("{stem}/{}/groundtruth", rows[0]["item"])));
+        let shown = pair(&format!("{stem}/{}/groundtruth", rows[0]["item"])).shown_swapped();
         let error = ask(&judge, &shown, Setting::WithTies).unwrap_err();
         assert_eq!(
             error.kind,
@@ -391,7 +391,7 @@ fn tifa_scores_are_found_by_the_responses_images() {
         (verdict.preference, verdict.scores),
         (Some(Second), Some(vec![0.75, 1.0]))
     );
-    let swapped = ask(&judge, &shown_swapped(&pair), Setting::WithTies).unwrap();
+    let swapped = ask(&judge, &pair.shown_swapped(), Setting::WithTies).unwrap();
     assert_eq!(
         (swapped.preference, swapped.scores),
         (Some(First), Some(vec![1.0, 0.75]))

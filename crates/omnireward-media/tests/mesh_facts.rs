@@ -10,7 +10,7 @@ use omnireward_media::{
 };
 use serde_json::Value;
 
-const RING_AREA: f64 = 0.245497;
+const RING_AREA: f64 = 0.245_497;
 
 fn load_file(path: &Path) -> Result<Mesh, Error> {
     let media = MediaRef {

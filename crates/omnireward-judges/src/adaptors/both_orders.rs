@@ -7,7 +7,6 @@ use omnireward_core::{
 };
 use serde_json::json;
 
-use crate::order::shown_swapped;
 
 /// Asks a judge in both orders and keeps what both agree on.
 ///
@@ -58,7 +57,7 @@ impl Judge for BothOrders {
             if !self.judge.is_order_sensitive() {
                 return self.judge.judge(pair, setting).await;
             }
-            let swapped = shown_swapped(pair);
+            let swapped = pair.shown_swapped();
             let (one, other) = join(
                 self.judge.judge(pair, setting),
                 self.judge.judge(&swapped, setting),

@@ -1,6 +1,7 @@
 //! Turns the media of a pair into the parts of a chat message.
 
 mod encode;
+mod memory;
 mod whole;
 
 use std::{num::NonZeroU32, thread};
@@ -11,6 +12,7 @@ use omnireward_media::Limits;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
+use self::memory::Memory;
 use crate::prompt::Piece;
 
 /// How images are sent.
@@ -92,13 +94,18 @@ impl Default for MediaConfig {
     }
 }
 
-/// Encodes media off the async threads, as many at once as there are cores.
+/// Encodes media off the async threads, as many at once as there are cores, and each only once for
+/// the questions that follow one another.
 #[derive(Debug)]
 pub(crate) struct MediaEncoder {
     config: MediaConfig,
     limits: Limits,
     cores: Semaphore,
+    memory: Memory,
 }
+
+/// Encoded media that are kept for the next question about them, in bytes.
+const MEMORY_BYTES: usize = 48 << 20;
 
 impl MediaEncoder {
     pub(crate) fn new(config: MediaConfig, limits: Limits) -> Self {
@@ -107,6 +114,7 @@ impl MediaEncoder {
             config,
             limits,
             cores: Semaphore::new(cores),
+            memory: Memory::new(MEMORY_BYTES),
         }
     }
 
@@ -133,15 +141,15 @@ impl MediaEncoder {
             Piece::Text(text) => Ok(vec![ChatPart::Text(text)]),
             Piece::Prompt(media) => {
                 let frames = self.frames(|prompt, _| prompt);
-                self.encode(pair_id, vec![media.clone()], frames).await
+                self.recall(pair_id, vec![media.clone()], frames).await
             }
             Piece::Response(media) => {
                 let frames = self.frames(|_, response| response);
-                self.encode(pair_id, vec![media.clone()], frames).await
+                self.recall(pair_id, vec![media.clone()], frames).await
             }
             Piece::Joined(media) => {
                 let media = media.into_iter().cloned().collect();
-                self.encode(pair_id, media, None).await
+                self.recall(pair_id, media, None).await
             }
         }
     }
@@ -154,7 +162,17 @@ impl MediaEncoder {
         }
     }
 
-    /// Encodes one medium, or several sounds as one.
+    /// One medium, or several sounds as one, encoded now or lately.
+    async fn recall(
+        &self,
+        pair_id: &str,
+        media: Vec<MediaRef>,
+        frames: Option<NonZeroU32>,
+    ) -> Result<Vec<ChatPart>, ModelError> {
+        let encode = self.encode(pair_id, media.clone(), frames);
+        self.memory.recall(&media, frames, encode).await
+    }
+
     async fn encode(
         &self,
         pair_id: &str,

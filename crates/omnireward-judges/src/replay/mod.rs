@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::{
     Answers, Error, Parser, StrictParser, Unread,
     chat_judge::rationale,
-    order::{shown_order, two_responses},
+    order::two_responses,
 };
 use detect::Asked;
 use index::{Content, Index, Recorded};
@@ -49,7 +49,7 @@ use index::{Content, Index, Recorded};
 ///
 /// What was recorded in one order only is not invented for the other: asked for it, the judge fails
 /// with [`ModelErrorKind::NotRecorded`]. Scores hold in both orders. In which order a pair is shown
-/// is read from [`SHOWN_ORDER`](crate::SHOWN_ORDER).
+/// is read from [`PreferencePair::shown_order`].
 #[derive(Clone, Debug)]
 pub struct Replay {
     path: PathBuf,
@@ -111,7 +111,7 @@ impl Replay {
 
     fn verdict(&self, pair: &PreferencePair, setting: Setting) -> Result<Verdict, ModelError> {
         two_responses(pair)?;
-        let shown = shown_order(pair);
+        let shown = pair.shown_order();
         let recorded = self
             .index
             .find(pair, shown, setting)

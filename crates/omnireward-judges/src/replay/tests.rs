@@ -4,7 +4,7 @@ use omnireward_core::{Response, Task};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{ParityParser, order::shown_swapped, testing::ready};
+use crate::{ParityParser, testing::ready};
 use Preference::{First, Second, Tie};
 use Setting::{WithTies, WithoutTies};
 
@@ -85,16 +85,16 @@ fn one_order_is_not_invented_from_the_other() {
     );
     assert!(!judge.is_order_sensitive());
     assert_eq!(
-        ask(&judge, &shown_swapped(&pair("reply")), WithTies),
+        ask(&judge, &pair("reply").shown_swapped(), WithTies),
         Err(ModelErrorKind::NotRecorded)
     );
-    let turned = ask(&judge, &shown_swapped(&pair("scored")), WithTies).unwrap();
+    let turned = ask(&judge, &pair("scored").shown_swapped(), WithTies).unwrap();
     assert_eq!(
         (turned.preference, turned.scores),
         (Some(First), Some(vec![1.5, 0.5]))
     );
     assert_eq!(
-        preference(&judge, &shown_swapped(&pair("free")), WithTies),
+        preference(&judge, &pair("free").shown_swapped(), WithTies),
         Some(Second)
     );
 }
@@ -112,11 +112,11 @@ fn both_orders_are_kept_apart_and_settings_too() {
     assert_eq!(preference(&judge, &pair("a"), WithoutTies), Some(First));
     // A reply is about what was shown, so the swapped one prefers the dataset's second.
     assert_eq!(
-        preference(&judge, &shown_swapped(&pair("a")), WithoutTies),
+        preference(&judge, &pair("a").shown_swapped(), WithoutTies),
         Some(First)
     );
     assert_eq!(
-        ask(&judge, &shown_swapped(&pair("a")), WithTies),
+        ask(&judge, &pair("a").shown_swapped(), WithTies),
         Err(ModelErrorKind::NotRecorded)
     );
 }

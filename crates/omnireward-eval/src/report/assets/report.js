@@ -40,7 +40,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 // The browser of pairs. Everything that came from a dataset or a judge is put on the page as text.
 const PAGE = 50;
 const PREFERENCES = ["first", "second", "tie"];
-const ORDERS = ["as shown", "swapped"];
+const ORDERS = ["as is", "swapped"];
 const SETTINGS = ["with ties", "without ties"];
 
 function element(tag, className, text) {

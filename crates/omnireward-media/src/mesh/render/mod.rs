@@ -126,6 +126,7 @@ pub fn render_sheet(mesh: &Mesh, config: &SheetConfig) -> RgbImage {
 /// What is drawn: the mesh turned so that Y is up, within the unit sphere around the origin.
 struct Scene<'a> {
     mesh: &'a Mesh,
+    in_use: Vec<u32>,
     positions: Vec<[f32; 3]>,
     /// Of each triangle's corners, unit length.
     normals: Vec<[[f32; 3]; 3]>,
@@ -136,7 +137,8 @@ struct Scene<'a> {
 impl<'a> Scene<'a> {
     fn new(mesh: &'a Mesh, config: &SheetConfig) -> Self {
         let up = config.up.unwrap_or(mesh.up);
-        let positions = in_unit_sphere(mesh, up);
+        let in_use = in_use(mesh);
+        let positions = in_unit_sphere(mesh, &in_use, up);
         let normals = corner_normals(&positions, &mesh.triangles, config.shading);
         let textures = mesh
             .materials
@@ -145,6 +147,7 @@ impl<'a> Scene<'a> {
             .collect();
         Self {
             mesh,
+            in_use,
             positions,
             normals,
             textures,
@@ -152,14 +155,26 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// The vertices that a triangle uses, each once.
+fn in_use(mesh: &Mesh) -> Vec<u32> {
+    let mut used = vec![false; mesh.positions.len()];
+    for &index in mesh.triangles.iter().flatten() {
+        used[index as usize] = true;
+    }
+    (0..)
+        .zip(used)
+        .filter_map(|(index, used)| used.then_some(index))
+        .collect()
+}
+
 /// Computed in double precision, since files may be in any unit and far from the origin.
-fn in_unit_sphere(mesh: &Mesh, up: Axis) -> Vec<[f32; 3]> {
+fn in_unit_sphere(mesh: &Mesh, in_use: &[u32], up: Axis) -> Vec<[f32; 3]> {
     let bounds = super::facts(mesh)
         .bounds
         .map(|corner| corner.map(f64::from));
     let center = scaled(add(bounds[0], bounds[1]), 0.5);
-    let in_use = mesh.triangles.iter().flatten();
     let radius = in_use
+        .iter()
         .map(|&index| length(sub(mesh.positions[index as usize].map(f64::from), center)))
         .fold(0.0, f64::max);
     let scale = if radius > 0.0 { 1.0 / radius } else { 0.0 };
@@ -179,8 +194,7 @@ fn common_zoom(scene: &Scene<'_>, cameras: &[Camera]) -> f32 {
     let reach = cameras
         .iter()
         .flat_map(|camera| {
-            let in_use = scene.mesh.triangles.iter().flatten();
-            in_use.map(|&index| {
+            scene.in_use.iter().map(|&index| {
                 let [x, y, _] = camera.project(scene.positions[index as usize]);
                 x.abs().max(y.abs())
             })

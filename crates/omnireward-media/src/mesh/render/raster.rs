@@ -65,7 +65,7 @@ impl Raster {
                     self.fill(number, &setup, |_, _, _| true);
                 } else {
                     self.fill(number, &setup, |x, y, weights| {
-                        let opacity = scene.opacity(number, weights);
+                        let opacity = scene.opacity(number, setup.on_triangle(weights));
                         opacity >= threshold(scene.mesh.materials[material].alpha, x, y)
                     });
                 }
@@ -94,7 +94,7 @@ impl Raster {
                     let weights = setup.weights(edges);
                     let nearness = setup.nearness(weights);
                     let sample = row + x as usize;
-                    if nearness > self.nearness[sample] && keep(x, y, setup.on_triangle(weights)) {
+                    if nearness > self.nearness[sample] && keep(x, y, weights) {
                         self.nearness[sample] = nearness;
                         self.triangle[sample] = number;
                     }
