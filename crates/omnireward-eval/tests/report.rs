@@ -392,16 +392,16 @@ fn hostile_texts_stay_texts() {
 }
 
 #[test]
-fn the_embedded_benchmark_says_that_its_labels_are_not_human() {
+fn the_embedded_benchmark_says_what_its_numbers_are_for() {
     let mut run = Run::new("judge", rows(&[Task::T2T], 8, 0));
     run.manifest.benchmark.spec = "embedded".into();
     let page = with_input(&[&run], None, &[], html);
-    assert!(page.contains("not given by people"));
+    assert!(page.contains("not how well a judge agrees with people"));
     let text = with_input(&[&run], None, &[], |i| {
         terminal(i, TerminalOptions::default())
     });
     let words: Vec<&str> = text.split_whitespace().collect();
-    assert!(words.join(" ").contains("not given by people"), "{text}");
+    assert!(words.join(" ").contains("not how well a judge agrees with people"), "{text}");
 }
 
 #[test]

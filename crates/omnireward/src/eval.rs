@@ -30,7 +30,8 @@ pub(crate) async fn eval(args: EvalArgs, quiet: bool) -> Result<Outcome> {
         return dry_run(&args, quiet).await;
     }
     let ended = ask_all(&args, command_line(), quiet).await?;
-    let run = Run::load(&ended.dir, &args.reporting)?;
+    let mut run = Run::load(&ended.dir, &args.reporting)?;
+    run.dollars = ended.dollars;
     report::finish(&ended.dir, &run, &ended.benchmark, &args.reporting)?;
     Ok(outcome(&ended.end, &run, args.min_accuracy))
 }
@@ -40,6 +41,8 @@ pub(crate) struct Ended {
     pub(crate) dir: Arc<RunDir>,
     benchmark: Benchmark,
     end: RunEnd,
+    /// What the run has cost, where prices are known.
+    dollars: Option<f64>,
 }
 
 /// Asks the judge every question that the run directory holds no answer to. `command` is what
@@ -71,6 +74,7 @@ pub(crate) async fn ask_all(args: &EvalArgs, command: String, quiet: bool) -> Re
         tell(&end, &spend);
     }
     Ok(Ended {
+        dollars: spend.has_prices().then(|| spend.dollars()),
         dir,
         benchmark,
         end,

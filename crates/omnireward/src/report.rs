@@ -25,6 +25,7 @@ pub(crate) struct Run {
     pub(crate) manifest: RunManifest,
     pub(crate) rows: Vec<Row>,
     pub(crate) results: Results,
+    pub(crate) dollars: Option<f64>,
     bad_rows: Vec<String>,
 }
 
@@ -40,6 +41,7 @@ impl Run {
         Ok(Self {
             name: manifest.judge.name.clone(),
             results: Results::compute(&rows, &config),
+            dollars: None,
             bad_rows: dir.bad_rows()?,
             manifest,
             rows,
@@ -138,7 +140,7 @@ impl<'a> Report<'a> {
                 name: &run.name,
                 manifest: &run.manifest,
                 results: &run.results,
-                dollars: None,
+                dollars: run.dollars,
             })
             .collect();
         show(&ReportInput {

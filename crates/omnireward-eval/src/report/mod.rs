@@ -111,7 +111,7 @@ impl Published {
 }
 
 /// Said wherever numbers of the embedded benchmark appear.
-const VERIFIABLE_LABELS: &str = "The labels of the embedded benchmark are verifiable: true by construction, not given by people. Its numbers show that a judge works, not how well it agrees with human preference.";
+const EMBEDDED_IS_SMALL: &str = "The embedded benchmark is a small set of real pairs. Its numbers show that everything works, not how well a judge agrees with people: for that, run a whole benchmark.";
 
 /// The notes of the input, after those that the runs themselves call for.
 fn notes(input: &ReportInput<'_>) -> Vec<String> {
@@ -120,7 +120,7 @@ fn notes(input: &ReportInput<'_>) -> Vec<String> {
         .iter()
         .any(|run| run.manifest.benchmark.spec == "embedded");
     embedded
-        .then(|| VERIFIABLE_LABELS.to_owned())
+        .then(|| EMBEDDED_IS_SMALL.to_owned())
         .into_iter()
         .chain(input.notes.iter().cloned())
         .collect()
