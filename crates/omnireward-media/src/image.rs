@@ -42,7 +42,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbaImage, Error> {
     match sniff_or_error(bytes)? {
         Format::Jpeg => {
             let (width, height, pixels) = decode_jpeg(bytes, ColorSpace::RGBA, limits)?;
-            Ok(RgbaImage::from_raw(width, height, pixels).expect("four bytes for each pixel"))
+            Ok(rgba_image(width, height, pixels))
         }
         format => decode_with_alpha(format, bytes, limits),
     }
@@ -59,7 +59,7 @@ pub fn decode_on_white(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Error>
     match sniff_or_error(bytes)? {
         Format::Jpeg => {
             let (width, height, pixels) = decode_jpeg(bytes, ColorSpace::RGB, limits)?;
-            Ok(RgbImage::from_raw(width, height, pixels).expect("three bytes for each pixel"))
+            Ok(rgb_image(width, height, pixels))
         }
         format => decode_with_alpha(format, bytes, limits).map(|image| on_white(&image)),
     }
@@ -97,6 +97,14 @@ fn decode_jpeg(
         }
         Ok((width, height, pixels))
     })
+}
+
+fn rgb_image(width: u32, height: u32, pixels: Vec<u8>) -> RgbImage {
+    RgbImage::from_raw(width, height, pixels).expect("there are three bytes for each pixel")
+}
+
+fn rgba_image(width: u32, height: u32, pixels: Vec<u8>) -> RgbaImage {
+    RgbaImage::from_raw(width, height, pixels).expect("there are four bytes for each pixel")
 }
 
 fn decode_with_alpha(format: Format, bytes: &[u8], limits: &Limits) -> Result<RgbaImage, Error> {
@@ -145,7 +153,7 @@ pub fn on_white(image: &RgbaImage) -> RgbImage {
     for &Rgba([red, green, blue, alpha]) in image.pixels() {
         pixels.extend([red, green, blue].map(|channel| over_white(channel, alpha)));
     }
-    RgbImage::from_raw(image.width(), image.height(), pixels).expect("three bytes for each pixel")
+    rgb_image(image.width(), image.height(), pixels)
 }
 
 /// `channel · alpha + 255 · (1 − alpha)`, with the division by 255 rounded to nearest.

@@ -1,4 +1,8 @@
 //! What is said and done when a codec takes `ffmpeg`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, over files whose names are known"
+)]
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 

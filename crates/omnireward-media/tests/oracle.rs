@@ -1,4 +1,10 @@
 //! Compares frames with what Pillow and PyAV decoded (`oracle/make_fixtures.py`).
+#![expect(
+    clippy::unwrap_used,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::print_stderr,
+    reason = "helpers of tests, over files whose names are known"
+)]
 
 use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
 

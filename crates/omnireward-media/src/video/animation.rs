@@ -173,7 +173,7 @@ struct Outline {
 }
 
 impl Outline {
-    /// Walks the blocks of a GIF (GIF89a §15 to §27). Delays are in hundredths of a second.
+    /// Walks the blocks of a GIF (`GIF89a` §15 to §27). Delays are in hundredths of a second.
     fn of_gif(bytes: &[u8]) -> Option<Self> {
         const EXTENSION: u8 = 0x21;
         const CONTROL: u8 = 0xF9;

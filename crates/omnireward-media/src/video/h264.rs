@@ -1,4 +1,4 @@
-//! Decodes H.264 with OpenH264, which cargo builds.
+//! Decodes H.264 with `OpenH264`, which cargo builds.
 //!
 //! This is the one module that calls C. The contract with the library is narrow: it is given one
 //! access unit at a time, whose NAL units are coded slices and parameter sets of the size that was
@@ -205,7 +205,7 @@ fn keep_wanted<'a>(
     }
 }
 
-/// OpenH264's `DECODING_STATE`: a set of bits, none of which is set when all is well.
+/// `OpenH264`'s `DECODING_STATE`: a set of bits, none of which is set when all is well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct DecodingState(i64);
 

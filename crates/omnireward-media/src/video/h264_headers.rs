@@ -244,7 +244,7 @@ fn skip_scaling_list(bits: &mut BitReader, size: u32) -> Option<()> {
 /// Rewrites a sequence parameter set, of a stream that the built-in decoder can decode, to say
 /// that it is of the Scalable Baseline profile.
 ///
-/// OpenH264 decodes the tools of all profiles that it knows whatever the profile says, but of a
+/// `OpenH264` decodes the tools of all profiles that it knows whatever the profile says, but of a
 /// Baseline stream it gives each picture as soon as it is decoded. Of others it holds pictures
 /// back to sort them by the low bits of a counter; each time the counter wraps around some stay
 /// behind, until there is no memory for the next. The scalable kind rather than the plain one,

@@ -445,12 +445,12 @@ fn fragmented_samples(
     stream: u32,
     limits: &Limits,
 ) -> Result<Vec<TimedSample>, Error> {
+    // A file has more samples of sound than frames, but not endlessly more.
+    const SAMPLES_FOR_A_FRAME: u64 = 16;
     let malformed = || Error::video("MP4", "a fragment is malformed");
     let defaults = find(movie, *b"mvex")
         .and_then(|extends| parse_defaults(extends, stream))
         .unwrap_or_default();
-    // A file has more samples of sound than frames, but not endlessly more.
-    const SAMPLES_FOR_A_FRAME: u64 = 16;
     let mut entries = 0_u64;
     let mut samples = Vec::new();
     let mut decode_time = 0;
