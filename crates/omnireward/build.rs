@@ -1,6 +1,6 @@
-//! Lists the files of the small set, so that the program carries them.
+//! Lists the files of the small set, so that the program carries them, and names the revision.
 
-use std::{env, error::Error, fmt::Write, fs, path::Path};
+use std::{env, error::Error, fmt::Write, fs, path::Path, process::Command};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=demo");
@@ -17,5 +17,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     list.push_str("];\n");
     fs::write(Path::new(&env::var("OUT_DIR")?).join("embedded.rs"), list)?;
+    println!("cargo::rustc-env=OMNIREWARD_VERSION={}", version(&env::var("CARGO_PKG_VERSION")?));
     Ok(())
+}
+
+/// The version, with the revision it was built from where that is known.
+fn version(package: &str) -> String {
+    let head = Path::new("../../.git/HEAD");
+    if !head.exists() {
+        return package.to_owned();
+    }
+    println!("cargo::rerun-if-changed={}", head.display());
+    let git = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    match git {
+        Ok(output) if output.status.success() => {
+            format!("{package} ({})", String::from_utf8_lossy(&output.stdout).trim())
+        }
+        _ => package.to_owned(),
+    }
 }

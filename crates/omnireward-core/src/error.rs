@@ -87,13 +87,18 @@ impl ModelError {
 
     /// The message and those of every cause, joined by colons.
     pub fn chain(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = StdError::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        error_chain(self)
     }
+}
+
+/// An error's message and those of its causes, joined by colons.
+pub fn error_chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -12,7 +12,7 @@ mod verdict;
 pub use chat::{
     ChatMessage, ChatModel, ChatPart, ChatReply, ChatRequest, Finish, Identity, Role, Sampling,
 };
-pub use error::{InvalidPair, ModelError, ModelErrorKind, UnknownName};
+pub use error::{InvalidPair, ModelError, ModelErrorKind, UnknownName, error_chain};
 pub use media::{MediaRef, MediaSource, Modality};
 pub use order::{Order, OrderPolicy};
 pub use pair::{Criterion, Part, PreferencePair, Response, joined_text};

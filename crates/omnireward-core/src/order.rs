@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Part, PreferencePair, Response, UnknownName};
+use crate::{MediaSource, Part, PreferencePair, Response, UnknownName};
 
 /// In which order two responses are shown to a judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,8 +66,9 @@ pub enum OrderPolicy {
     /// Each pair in both orders, so that position bias can be measured.
     #[default]
     Both,
-    /// One order for each pair, chosen by a hash of the responses: it does not depend on which
-    /// side the dataset put first, and is balanced over a dataset.
+    /// One order for each pair, chosen by a hash of prompt and responses (media by their bytes, or
+    /// by name where they are files): it does not depend on which side the dataset put first, and
+    /// is balanced over a dataset.
     Seeded,
 }
 
@@ -113,7 +114,10 @@ fn seeded(pair: &PreferencePair, seed: u64) -> Order {
         for part in pair.prompt.iter().chain(&response.parts) {
             match part {
                 Part::Text(text) => hash.update(text.as_bytes()),
-                Part::Media(media) => hash.update(media.name().as_bytes()),
+                Part::Media(media) => match &media.source {
+                    MediaSource::Bytes { bytes, .. } => hash.update(bytes),
+                    _ => hash.update(media.name().as_bytes()),
+                },
             }
             hash.update([0]);
         }
@@ -138,6 +142,20 @@ mod tests {
     fn seeded_order_ignores_the_datasets_order() {
         for i in 0..50 {
             let pair = pair(&format!("a{i}"), &format!("b{i}"));
+            assert_ne!(seeded(&pair, 1), seeded(&pair.swapped(), 1));
+        }
+    }
+
+    #[test]
+    fn nameless_media_are_told_apart_by_their_bytes() {
+        let image = |content: &[u8]| {
+            Response::media(crate::MediaRef {
+                modality: crate::Modality::Image,
+                source: MediaSource::Bytes { bytes: content.into(), name: None },
+            })
+        };
+        for i in 0..20 {
+            let pair = PreferencePair::new("x", Task::T2I, "p", [image(&[i]), image(&[i, i])]);
             assert_ne!(seeded(&pair, 1), seeded(&pair.swapped(), 1));
         }
     }

@@ -89,17 +89,23 @@ pub enum Status {
     MediaError,
     /// No usable reply came from the service, after retries.
     TransportError,
+    /// The service says that the request itself is wrong.
+    Rejected,
+    /// A recording holds nothing on this pair.
+    NotRecorded,
 }
 
 impl Status {
-    /// All six.
-    pub const ALL: [Self; 6] = [
+    /// All eight.
+    pub const ALL: [Self; 8] = [
         Self::Readable,
         Self::Unreadable,
         Self::Refused,
         Self::Truncated,
         Self::MediaError,
         Self::TransportError,
+        Self::Rejected,
+        Self::NotRecorded,
     ];
 
     /// The name used in records and reports.
@@ -111,13 +117,18 @@ impl Status {
             Self::Truncated => "truncated",
             Self::MediaError => "media-error",
             Self::TransportError => "transport-error",
+            Self::Rejected => "rejected",
+            Self::NotRecorded => "not-recorded",
         }
     }
 
     /// Whether the judge answered, readably or not. An unanswered pair is asked again when a run
     /// is resumed.
     pub const fn is_answered(self) -> bool {
-        !matches!(self, Self::MediaError | Self::TransportError)
+        match self {
+            Self::Readable | Self::Unreadable | Self::Refused | Self::Truncated => true,
+            Self::MediaError | Self::TransportError | Self::Rejected | Self::NotRecorded => false,
+        }
     }
 }
 

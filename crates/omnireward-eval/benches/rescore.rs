@@ -68,6 +68,7 @@ fn rows(group_size: usize, scores: bool) -> Vec<Row> {
                     };
                     rows.push(Row {
                         pair_id: format!("{}_{index}", task.key()),
+                        position: index as u64,
                         task,
                         setting,
                         order,

@@ -321,7 +321,7 @@ fn rows(pairs: &[PreferencePair], habits: &Habits) -> Vec<Row> {
     } else {
         &[Order::AsIs, Order::Swapped]
     };
-    for pair in pairs {
+    for (pair, position) in pairs.iter().zip(0..) {
         let hard = f64::from(pair.task as u8) * 0.03;
         for setting in Setting::ALL {
             if !setting.offers_tie() && pair.label == Some(Preference::Tie) {
@@ -331,6 +331,7 @@ fn rows(pairs: &[PreferencePair], habits: &Habits) -> Vec<Row> {
                 let verdict = verdict(pair, setting, *order, habits, hard, &mut random);
                 rows.push(Row::new(
                     pair,
+                    position,
                     setting,
                     *order,
                     verdict,
@@ -356,7 +357,7 @@ fn verdict(
         completion_tokens: 120,
     };
     if random.random_bool(habits.failures) {
-        let status = Status::ALL[random.random_range(1..6usize)];
+        let status = Status::ALL[random.random_range(1..Status::ALL.len())];
         let raw = status
             .is_answered()
             .then(|| "I can see merit in both, and".to_owned());

@@ -96,6 +96,9 @@ pub struct PairedTest {
 
 /// Compares runs, each a name and its rows.
 ///
+/// The runs must be over the same benchmark, which is for the caller to check (the manifests hold
+/// its fingerprint): rows know their pair's id only, and ids of different benchmarks coincide.
+///
 /// Judges that score are compared by the verdicts of their cross-fitted thresholds where a tie was
 /// offered.
 pub fn compare(runs: &[(&str, &[Row])], config: &ResultsConfig) -> Comparison {

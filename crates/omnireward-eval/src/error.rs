@@ -58,15 +58,18 @@ pub enum Error {
     /// A row of the dataset is wrong and the run is strict.
     #[error("a row of the benchmark cannot be used")]
     Row(#[source] omnireward_data::Error),
-    /// The dataset could not be opened or read on.
-    #[error("cannot read the benchmark")]
-    Dataset(#[source] omnireward_data::Error),
     /// No pair was left to ask about.
     #[error("nothing to judge: {0}")]
     NothingToJudge(String),
     /// The service refuses the credentials, so no further request can succeed.
     #[error("the judge refuses the credentials: {0} requests in a row were turned away")]
     Unauthorized(u32, #[source] ModelError),
+    /// Nothing has been answered since the run began, and requests go on failing.
+    #[error("the judge answers nothing: the first {0} requests failed")]
+    NoAnswer(u32, #[source] ModelError),
+    /// Every question of a session failed.
+    #[error("no question was answered; the first failed with: {0}")]
+    NothingAnswered(String),
     /// The judge cannot do what was asked of it.
     #[error("the judge cannot judge pair `{pair_id}`")]
     Judge {

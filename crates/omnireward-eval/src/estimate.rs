@@ -1,9 +1,13 @@
-use omnireward_core::{Modality, OrderPolicy, Part, Preference, PreferencePair, Usage};
-use omnireward_data::{Dataset, Error};
+use std::collections::BTreeMap;
+
+use omnireward_core::{
+    Judge, Modality, OrderPolicy, Part, Preference, PreferencePair, Task, Usage,
+};
+use omnireward_data::Dataset;
 
 use crate::RunPlan;
 
-/// How many pairs of each part of a benchmark an estimate looks at.
+/// How many rows of a part are looked at where that is enough.
 const SAMPLE: usize = 12;
 
 /// Rough sizes, good to a factor of about two. They are stated wherever an estimate is shown.
@@ -15,61 +19,89 @@ const AUDIO_TOKENS: f64 = 300.0;
 const FRAMES_OF_A_PROMPT: f64 = 10.0;
 const FRAMES_OF_A_RESPONSE: f64 = 5.0;
 
-/// What a run is expected to ask and to use, from the first pairs of each part of a benchmark.
+/// What a run is expected to ask and to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Estimate {
-    /// Questions, if every row is a usable pair.
+    /// Questions, those included that a tie label rules out: what progress is counted in.
+    pub planned: u64,
+    /// Questions that will be asked.
     pub questions: u64,
     /// Requests and tokens. Text counts four characters a token, a picture 1,000 tokens, a clip of
     /// sound 300, a reply 350: expect it to be off by up to a factor of two.
     pub usage: Usage,
 }
 
+/// Sums over the rows of one task.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    rows: f64,
+    planned: f64,
+    questions: f64,
+    prompt_tokens: f64,
+}
+
 impl Estimate {
-    /// Estimates `plan` over `dataset`, with `votes` requests for each question. A judge that is
-    /// not order-sensitive is asked in one order only. Reads just the first dozen pairs of each
-    /// part, and no media.
+    /// Estimates what `judge` is asked about `dataset` under `plan`, with `votes` requests for each
+    /// question.
     ///
-    /// # Errors
-    ///
-    /// When a part of the benchmark cannot be opened.
-    pub fn new(
-        dataset: &Dataset,
-        plan: &RunPlan,
-        is_order_sensitive: bool,
-        votes: u32,
-    ) -> Result<Self, Error> {
-        let orders = if is_order_sensitive && plan.order == OrderPolicy::Both {
-            2.0
-        } else {
-            1.0
-        };
-        let mut total = Self::default();
+    /// Of a part whose task and number of rows are known, only the first rows are read; any other
+    /// is read to its end. No media are read. What cannot be read is not counted: the run itself
+    /// reports it.
+    pub fn new(dataset: &Dataset, plan: &RunPlan, judge: &dyn Judge, votes: u32) -> Self {
+        let is_both = judge.is_order_sensitive() && plan.order == OrderPolicy::Both;
+        let orders = if is_both { 2.0 } else { 1.0 };
+        let wanted = |task: Task| plan.tasks.contains(&task) && judge.supports(task);
+        let mut tasks: BTreeMap<Task, Sums> = BTreeMap::new();
         for part in dataset.parts() {
-            let pairs: Vec<PreferencePair> = part
-                .open()?
-                .filter_map(Result::ok)
-                .filter(|pair| plan.tasks.contains(&pair.task))
-                .take(SAMPLE)
-                .collect();
-            if pairs.is_empty() {
+            if part.task.is_some_and(|task| !wanted(task)) {
                 continue;
             }
-            let rows = part.rows.unwrap_or(pairs.len() as u64);
-            let rows = plan.limit.map_or(rows, |limit| rows.min(limit)) as f64;
-            let share = rows / pairs.len() as f64;
-            let asked = |pair: &PreferencePair| orders * settings(pair, plan) as f64;
-            let questions: f64 = pairs.iter().map(asked).sum();
-            let prompt: f64 = pairs.iter().map(|pair| asked(pair) * prompt_tokens(pair)).sum();
-            let votes = f64::from(votes);
-            total.questions += (questions * share).round() as u64;
-            total.usage += Usage {
-                requests: (questions * share * votes).round() as u32,
-                prompt_tokens: (prompt * share * votes).round() as u64,
-                completion_tokens: (questions * share * votes * REPLY_TOKENS).round() as u64,
-            };
+            let known = part.task.and(part.rows);
+            let read = known.map_or(usize::MAX, |_| SAMPLE);
+            let rows = part.open().into_iter().flatten().take(read);
+            let mut found: BTreeMap<Task, Sums> = BTreeMap::new();
+            for pair in rows.filter_map(Result::ok).filter(|pair| wanted(pair.task)) {
+                found.entry(pair.task).or_default().add(&pair, plan, orders);
+            }
+            for (task, sums) in found {
+                let share = known.map_or(1.0, |rows| rows as f64 / sums.rows);
+                tasks.entry(task).or_default().add_share(sums, share);
+            }
         }
-        Ok(total)
+        let mut total = Sums::default();
+        for sums in tasks.into_values() {
+            let limit = plan.limit.map_or(f64::INFINITY, |limit| limit as f64);
+            total.add_share(sums, (limit / sums.rows).min(1.0));
+        }
+        let votes = f64::from(votes);
+        Self {
+            planned: total.planned.round() as u64,
+            questions: total.questions.round() as u64,
+            usage: Usage {
+                requests: (total.questions * votes).round() as u32,
+                prompt_tokens: (total.prompt_tokens * votes).round() as u64,
+                completion_tokens: (total.questions * votes * REPLY_TOKENS).round() as u64,
+            },
+        }
+    }
+}
+
+impl Sums {
+    fn add(&mut self, pair: &PreferencePair, plan: &RunPlan, orders: f64) {
+        self.rows += 1.0;
+        for pair in pair.comparisons() {
+            let questions = orders * settings(&pair, plan) as f64;
+            self.planned += orders * plan.settings.len() as f64;
+            self.questions += questions;
+            self.prompt_tokens += questions * prompt_tokens(&pair);
+        }
+    }
+
+    fn add_share(&mut self, other: Self, share: f64) {
+        self.rows += other.rows * share;
+        self.planned += other.planned * share;
+        self.questions += other.questions * share;
+        self.prompt_tokens += other.prompt_tokens * share;
     }
 }
 

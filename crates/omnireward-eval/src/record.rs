@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Row {
     /// The pair's id.
     pub pair_id: String,
+    /// Its place in the benchmark, from 0, in the order in which the benchmark's files are read.
+    /// Rows that cannot be used have a place too; the comparisons of one list share theirs.
+    pub position: u64,
     /// Its task.
     pub task: Task,
     /// Whether a tie was among the answers offered.
@@ -43,9 +46,11 @@ pub struct Row {
 }
 
 impl Row {
-    /// Records `verdict`, which is already in the dataset's order, on `pair`.
+    /// Records `verdict`, which is already in the dataset's order, on `pair`, which is at
+    /// `position` in the benchmark.
     pub fn new(
         pair: &PreferencePair,
+        position: u64,
         setting: Setting,
         order: Order,
         verdict: Verdict,
@@ -54,6 +59,7 @@ impl Row {
         let model = |index: usize| pair.responses.get(index).and_then(|r| r.model.clone());
         Self {
             pair_id: pair.id.clone(),
+            position,
             task: pair.task,
             setting,
             order,

@@ -5,8 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use omnireward_core::{Order, Setting, Status, Usage};
-use rusqlite::{Connection, OptionalExtension, params};
+use omnireward_core::{Order, Setting, Usage};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Error, Row, RunManifest};
@@ -32,6 +32,9 @@ const SCHEMA: &str = "
         message TEXT PRIMARY KEY
     );
 ";
+
+/// The database of a run, in its directory.
+const RECORDS: &str = "verdicts.sqlite";
 
 /// A directory that holds one run: `run.toml`, `verdicts.sqlite`, `results.json`, `report.html`.
 ///
@@ -66,39 +69,34 @@ impl RunDir {
         } else {
             write_atomically(&manifest_path, manifest.to_toml().as_bytes())?;
         }
-        let mut dir = Self::connect(path)?;
-        dir._lock = Some(lock);
-        Ok(dir)
+        Self::with_connection(path, Some(lock), create)
     }
 
-    /// Opens a finished or unfinished run to read it.
+    /// Opens a finished or unfinished run to read it, also while another process writes to it and
+    /// where nothing may be written. Nothing can be committed to it.
     ///
     /// # Errors
     ///
     /// When there is no run in the directory, or its files are damaged.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let manifest = path.join("run.toml");
-        fs::metadata(&manifest).map_err(file_error("read", &manifest))?;
-        Self::connect(path)
+        for name in ["run.toml", RECORDS] {
+            let file = path.join(name);
+            fs::metadata(&file).map_err(file_error("read", &file))?;
+        }
+        Self::with_connection(path, None, read_only)
     }
 
-    fn connect(path: &Path) -> Result<Self, Error> {
-        let file = path.join("verdicts.sqlite");
-        let connect = || {
-            let records = Connection::open(&file)?;
-            records.pragma_update(None, "journal_mode", "WAL")?;
-            records.pragma_update(None, "synchronous", "NORMAL")?;
-            records.execute_batch(SCHEMA)?;
-            Ok(records)
-        };
-        let records = connect().map_err(|source| Error::Records {
-            path: file.clone(),
-            source,
-        })?;
+    fn with_connection(
+        path: &Path,
+        lock: Option<File>,
+        connect: fn(&Path) -> rusqlite::Result<Connection>,
+    ) -> Result<Self, Error> {
+        let file = path.join(RECORDS);
+        let records = connect(&file).map_err(|source| Error::Records { path: file, source })?;
         Ok(Self {
             path: path.to_owned(),
             records: Mutex::new(records),
-            _lock: None,
+            _lock: lock,
         })
     }
 
@@ -119,18 +117,16 @@ impl RunDir {
     /// Commits a verdict. A verdict on the same question, left by an attempt that got no answer,
     /// is replaced.
     ///
-    /// `position` is the pair's place in the benchmark; rows are read back in that order.
-    ///
     /// # Errors
     ///
     /// When the database cannot be written.
-    pub fn commit(&self, position: u64, row: &Row) -> Result<(), Error> {
+    pub fn commit(&self, row: &Row) -> Result<(), Error> {
         let record = serde_json::to_string(row).expect("a row has only string keys");
         self.with_records(|records| {
             records
                 .prepare_cached("INSERT OR REPLACE INTO verdicts VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
                 .execute(params![
-                    position as i64,
+                    row.position as i64,
                     row.pair_id,
                     row.setting.name(),
                     row.order.name(),
@@ -173,25 +169,11 @@ impl RunDir {
             .map(|record| {
                 serde_json::from_str(record).map_err(|source| Error::Malformed {
                     what: "verdict record",
-                    path: self.path.join("verdicts.sqlite"),
+                    path: self.path.join(RECORDS),
                     source: source.into(),
                 })
             })
             .collect()
-    }
-
-    /// How many verdicts have `status`.
-    ///
-    /// # Errors
-    ///
-    /// When the database cannot be read.
-    pub fn count(&self, status: Status) -> Result<u64, Error> {
-        self.with_records(|records| {
-            records
-                .prepare_cached("SELECT count(*) FROM verdicts WHERE status = ?1")?
-                .query_row([status.name()], |row| row.get::<_, i64>(0))
-        })
-        .map(|count| count as u64)
     }
 
     /// Notes a row of the benchmark that could not be used; the same message is kept once.
@@ -317,10 +299,57 @@ impl RunDir {
         // A panic elsewhere cannot leave a half-made commit: SQLite rolls it back.
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         act(&records).map_err(|source| Error::Records {
-            path: self.path.join("verdicts.sqlite"),
+            path: self.path.join(RECORDS),
             source,
         })
     }
+}
+
+/// Opens the records to write to them, with their tables.
+fn create(file: &Path) -> rusqlite::Result<Connection> {
+    let records = Connection::open(file)?;
+    records.pragma_update(None, "journal_mode", "WAL")?;
+    records.pragma_update(None, "synchronous", "NORMAL")?;
+    records.execute_batch(SCHEMA)?;
+    Ok(records)
+}
+
+/// Opens the records without a way to write to them.
+///
+/// Readers of a write-ahead log keep an index of it in a file beside it. Where they cannot make
+/// one, as in a read-only directory, the records are still whole without it if there is no log.
+fn read_only(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let records = Connection::open_with_flags(file, flags)?;
+    // Opening reads nothing; the first statement does.
+    let first_read = records.query_row("SELECT count(*) FROM verdicts", [], |_| Ok(()));
+    match first_read {
+        Ok(()) => Ok(records),
+        Err(_) if !log_of(file).exists() => {
+            Connection::open_with_flags(immutable(file), flags | OpenFlags::SQLITE_OPEN_URI)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The write-ahead log of a database.
+fn log_of(file: &Path) -> PathBuf {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// The URI of a database that nobody writes to, so that no lock and no log are looked for.
+fn immutable(file: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in file.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    uri + "?immutable=1"
 }
 
 /// Keeps a second process from writing to the same run. The lock ends with the process.

@@ -9,16 +9,16 @@ use std::{
 
 use omnireward_core::{
     Judge, ModelError, ModelErrorKind, Order, OrderPolicy, Preference, PreferencePair, Progress,
-    Setting, Status, Task, Verdict,
+    Setting, Status, Task, Verdict, error_chain,
 };
 use omnireward_data::Dataset;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{Error, Row, RunDir, RunPlan, Spend, run_dir::AskKey};
 
-/// So many requests in a row turned away for their credentials end the run: no later one would
-/// fare better.
-const UNAUTHORIZED_IN_A_ROW: u32 = 10;
+/// So many failures in a row end the run, where no later request would fare better: credentials
+/// are refused, or nothing has been answered at all.
+const FAILURES_IN_A_ROW: u32 = 10;
 
 /// How many questions wait, ready to be asked. Small, because each may hold a pair's media.
 const LOOK_AHEAD: usize = 4;
@@ -27,6 +27,10 @@ const LOOK_AHEAD: usize = 4;
 pub struct RunOptions {
     /// Whether a row of the benchmark that cannot be used ends the run.
     pub strict: bool,
+    /// How many questions progress is counted against; see [`Estimate::planned`](crate::Estimate).
+    pub planned: u64,
+    /// The most requests that one question may take.
+    pub requests_per_question: u32,
     /// How many questions may be under way now; asked again before each new one.
     pub concurrency: Box<dyn Fn() -> usize + Send + Sync>,
     /// Set from outside to end the run after what is under way.
@@ -37,6 +41,8 @@ impl std::fmt::Debug for RunOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunOptions")
             .field("strict", &self.strict)
+            .field("planned", &self.planned)
+            .field("requests_per_question", &self.requests_per_question)
             .field("interrupted", &self.interrupted)
             .finish_non_exhaustive()
     }
@@ -49,8 +55,10 @@ pub struct RunEnd {
     pub asked: u64,
     /// Questions that an earlier session had answered.
     pub kept: u64,
-    /// Rows of the benchmark that could not be used, in this session.
+    /// Rows and whole parts of the benchmark that could not be used, in this session.
     pub bad_rows: u64,
+    /// Why the first question without an answer has none, in this session.
+    pub first_failure: Option<String>,
     /// Tasks of the benchmark that the judge does not support and that were left out.
     pub unsupported: Vec<Task>,
     /// Why the run stopped before all was asked.
@@ -75,10 +83,10 @@ pub enum Stop {
 ///
 /// # Errors
 ///
-/// When the benchmark cannot be read on, when a row cannot be used and the run is strict, when the
-/// run directory cannot be written, when the credentials are refused again and again, or when the
-/// judge fails in a way that has nothing to do with one pair. Failures that do concern one pair
-/// are recorded as its verdict's status.
+/// When a row cannot be used and the run is strict, when the run directory cannot be written, when
+/// the credentials are refused again and again, when nothing is answered at all, when nothing is
+/// left to ask and nothing was asked before, or when the judge fails in a way that has nothing to
+/// do with one pair. Failures that do concern one pair are recorded as its verdict's status.
 pub async fn run(
     judge: Arc<dyn Judge>,
     dataset: &Dataset,
@@ -89,7 +97,7 @@ pub async fn run(
     progress: &dyn Progress,
 ) -> Result<RunEnd, Error> {
     let planner = Planner::new(plan, judge.as_ref(), dir.answered()?);
-    progress.begin("judging", planner.expected(dataset));
+    progress.begin("judging", Some(options.planned));
     let (sender, questions) = mpsc::channel(LOOK_AHEAD);
     let pairs = dataset.pairs();
     let reading = std::thread::spawn(move || planner.send_all(pairs, &sender));
@@ -101,11 +109,13 @@ pub async fn run(
         progress,
         questions,
         under_way: JoinSet::new(),
-        unauthorized_in_a_row: 0,
+        answered: 0,
+        failures_in_a_row: 0,
         end: RunEnd {
             asked: 0,
             kept: 0,
             bad_rows: 0,
+            first_failure: None,
             unsupported: Vec::new(),
             stopped: None,
         },
@@ -119,6 +129,7 @@ pub async fn run(
     progress.end();
     outcome?;
     run.end.unsupported = unsupported.into_iter().collect();
+    run.check_not_in_vain()?;
     Ok(run.end)
 }
 
@@ -162,26 +173,6 @@ impl Planner {
         }
     }
 
-    /// How many questions there are if every row is a usable pair.
-    fn expected(&self, dataset: &Dataset) -> Option<u64> {
-        let mut pairs = 0;
-        for part in dataset.parts() {
-            let wanted = part
-                .task
-                .is_none_or(|task| self.plan.tasks.contains(&task) && self.supported.contains(&task));
-            if wanted {
-                let rows = part.rows?;
-                pairs += self.plan.limit.map_or(rows, |limit| rows.min(limit));
-            }
-        }
-        Some(pairs * self.questions_for_a_pair())
-    }
-
-    fn questions_for_a_pair(&self) -> u64 {
-        let orders = if self.order == OrderPolicy::Both { 2 } else { 1 };
-        orders * self.plan.settings.len() as u64
-    }
-
     /// Reads the benchmark and sends what is to be done, until the receiver is gone. Returns the
     /// tasks that were left out because the judge does not support them.
     fn send_all(
@@ -195,8 +186,7 @@ impl Planner {
             let pair = match pair {
                 Ok(pair) => pair,
                 Err(error) => {
-                    let is_row = error.is_row();
-                    if sender.blocking_send(Planned::BadRow(error)).is_err() || !is_row {
+                    if sender.blocking_send(Planned::BadRow(error)).is_err() {
                         break;
                     }
                     continue;
@@ -267,7 +257,9 @@ struct Run<'a> {
     progress: &'a dyn Progress,
     questions: mpsc::Receiver<Planned>,
     under_way: JoinSet<(Question, Result<Verdict, ModelError>, u64)>,
-    unauthorized_in_a_row: u32,
+    /// Questions answered in this session, readably or not.
+    answered: u64,
+    failures_in_a_row: u32,
     end: RunEnd,
     statuses: HashMap<Status, u64>,
 }
@@ -276,8 +268,8 @@ impl Run<'_> {
     async fn all(&mut self) -> Result<(), Error> {
         let mut more = true;
         loop {
-            if more && self.end.stopped.is_none() {
-                self.end.stopped = self.reason_to_stop();
+            if more && self.options.interrupted.load(Ordering::Relaxed) {
+                self.end.stopped = Some(Stop::Interrupted);
             }
             let may_ask = more
                 && self.end.stopped.is_none()
@@ -299,21 +291,16 @@ impl Run<'_> {
         }
     }
 
-    fn reason_to_stop(&self) -> Option<Stop> {
-        if self.options.interrupted.load(Ordering::Relaxed) {
-            Some(Stop::Interrupted)
-        } else if self.spend.is_exhausted(self.under_way.len()) {
-            Some(Stop::Budget)
-        } else {
-            None
-        }
-    }
-
     fn begin(&mut self, planned: Planned) -> Result<(), Error> {
         match planned {
             Planned::Ask(question) => {
-                let judge = self.judge.clone();
-                self.under_way.spawn(ask(judge, question));
+                let questions = self.under_way.len() as u64 + 1;
+                let requests = questions * u64::from(self.options.requests_per_question);
+                if self.spend.would_pass(requests) {
+                    self.end.stopped = Some(Stop::Budget);
+                } else {
+                    self.under_way.spawn(ask(self.judge.clone(), question));
+                }
             }
             Planned::Kept => {
                 self.end.kept += 1;
@@ -326,9 +313,6 @@ impl Run<'_> {
     }
 
     fn note_bad_row(&mut self, error: omnireward_data::Error) -> Result<(), Error> {
-        if !error.is_row() {
-            return Err(Error::Dataset(error));
-        }
         if self.options.strict {
             return Err(Error::Row(error));
         }
@@ -345,39 +329,43 @@ impl Run<'_> {
     ) -> Result<(), Error> {
         let verdict = match verdict {
             Ok(verdict) => {
-                self.unauthorized_in_a_row = 0;
+                self.answered += 1;
+                self.failures_in_a_row = 0;
                 verdict
             }
-            Err(error) => self.verdict_of_failure(&question.pair.id, error)?,
+            Err(error) => {
+                let detail = error.chain();
+                let status = self.status_of_failure(&question.pair.id, error)?;
+                self.end.first_failure.get_or_insert_with(|| detail.clone());
+                Verdict::without_preference(status, Some(detail))
+            }
         };
         let verdict = match question.order {
             Order::AsIs => verdict,
             Order::Swapped => verdict.swapped(),
         };
         *self.statuses.entry(verdict.status).or_default() += 1;
-        let row = Row::new(&question.pair, question.setting, question.order, verdict, latency_ms);
-        self.dir.commit(question.position, &row)?;
+        let Question {
+            pair,
+            position,
+            setting,
+            order,
+        } = question;
+        let row = Row::new(pair, *position, *setting, *order, verdict, latency_ms);
+        self.dir.commit(&row)?;
         self.end.asked += 1;
         self.progress.advance(1, &self.note());
         Ok(())
     }
 
-    /// A failure that concerns one pair becomes that pair's verdict; any other ends the run.
-    fn verdict_of_failure(&mut self, pair_id: &str, error: ModelError) -> Result<Verdict, Error> {
-        if error.kind == ModelErrorKind::Unauthorized {
-            self.unauthorized_in_a_row += 1;
-            if self.unauthorized_in_a_row >= UNAUTHORIZED_IN_A_ROW {
-                return Err(Error::Unauthorized(UNAUTHORIZED_IN_A_ROW, error));
-            }
-        } else {
-            self.unauthorized_in_a_row = 0;
-        }
+    /// The status of a question that failed. A failure that has nothing to do with one pair, or
+    /// that later ones would only repeat, ends the run instead.
+    fn status_of_failure(&mut self, pair_id: &str, error: ModelError) -> Result<Status, Error> {
         let status = match error.kind {
-            ModelErrorKind::Media => Status::MediaError,
-            ModelErrorKind::Transport
-            | ModelErrorKind::Unauthorized
-            | ModelErrorKind::Rejected
-            | ModelErrorKind::NotRecorded => Status::TransportError,
+            ModelErrorKind::Media => return Ok(Status::MediaError),
+            ModelErrorKind::NotRecorded => return Ok(Status::NotRecorded),
+            ModelErrorKind::Rejected => Status::Rejected,
+            ModelErrorKind::Transport | ModelErrorKind::Unauthorized => Status::TransportError,
             ModelErrorKind::Unsupported | ModelErrorKind::Budget | ModelErrorKind::Internal => {
                 return Err(Error::Judge {
                     pair_id: pair_id.to_owned(),
@@ -385,7 +373,31 @@ impl Run<'_> {
                 });
             }
         };
-        Ok(Verdict::without_preference(status, Some(error.chain())))
+        self.failures_in_a_row += 1;
+        if self.failures_in_a_row < FAILURES_IN_A_ROW {
+            Ok(status)
+        } else if error.kind == ModelErrorKind::Unauthorized {
+            Err(Error::Unauthorized(self.failures_in_a_row, error))
+        } else if self.answered == 0 {
+            Err(Error::NoAnswer(self.failures_in_a_row, error))
+        } else {
+            Ok(status)
+        }
+    }
+
+    /// A session that asked and was never answered, or had nothing to ask, is an error.
+    fn check_not_in_vain(&self) -> Result<(), Error> {
+        if self.end.stopped.is_some() || self.answered > 0 || self.end.kept > 0 {
+            return Ok(());
+        }
+        if let Some(failure) = &self.end.first_failure {
+            return Err(Error::NothingAnswered(failure.clone()));
+        }
+        let bad = self.dir.bad_rows()?;
+        Err(Error::NothingToJudge(match bad.first() {
+            Some(first) => format!("{} rows could not be used, the first: {first}", bad.len()),
+            None => "the benchmark has no pair of these tasks that this judge supports".to_owned(),
+        }))
     }
 
     /// A short line for people: spend and what went wrong so far.
@@ -425,15 +437,4 @@ async fn ask(
     };
     let latency_ms = started.elapsed().as_millis() as u64;
     (question, verdict, latency_ms)
-}
-
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -34,15 +34,24 @@ pub struct Budget {
 pub struct Spend {
     prices: Prices,
     budget: Budget,
+    /// What one request is expected to use, until some have been paid for.
+    expected: Usage,
     spent: Mutex<Usage>,
 }
 
 impl Spend {
-    /// Goes on counting from what earlier sessions of the run `spent`.
-    pub fn new(prices: Prices, budget: Budget, spent: Usage) -> Self {
+    /// Goes on counting from what earlier sessions of the run `spent`. `estimate` is what the whole
+    /// run is expected to use: the measure of a request until some have been paid for.
+    pub fn new(prices: Prices, budget: Budget, estimate: Usage, spent: Usage) -> Self {
+        let requests = u64::from(estimate.requests.max(1));
         Self {
             prices,
             budget,
+            expected: Usage {
+                requests: 1,
+                prompt_tokens: estimate.prompt_tokens.div_ceil(requests),
+                completion_tokens: estimate.completion_tokens.div_ceil(requests),
+            },
             spent: Mutex::new(spent),
         }
     }
@@ -67,15 +76,18 @@ impl Spend {
         self.prices != Prices::default()
     }
 
-    /// Whether one more request, on top of `in_flight` that are not yet counted, may pass the
-    /// budget. Each is expected to cost what the others did on average.
-    pub fn is_exhausted(&self, in_flight: usize) -> bool {
+    /// Whether `requests` that are not yet counted may pass the budget. Each is expected to cost
+    /// what the others did on average.
+    pub fn would_pass(&self, requests: u64) -> bool {
         let spent = self.so_far();
-        let expected = 1.0 + in_flight as f64 / f64::from(spent.requests.max(1));
-        let over = |used: f64, limit: Option<f64>| limit.is_some_and(|limit| used * expected >= limit);
-        let tokens = spent.prompt_tokens + spent.completion_tokens;
-        over(self.prices.cost(spent), self.budget.dollars)
-            || over(tokens as f64, self.budget.tokens.map(|limit| limit as f64))
+        let known = if spent.requests > 0 { spent } else { self.expected };
+        let share = requests as f64 / f64::from(known.requests.max(1));
+        let tokens = |usage: Usage| (usage.prompt_tokens + usage.completion_tokens) as f64;
+        let over = |spent: f64, known: f64, limit: Option<f64>| {
+            limit.is_some_and(|limit| spent + known * share > limit)
+        };
+        let (cost, limit) = (|usage| self.prices.cost(usage), self.budget.tokens.map(|n| n as f64));
+        over(cost(spent), cost(known), self.budget.dollars) || over(tokens(spent), tokens(known), limit)
     }
 }
 
@@ -98,18 +110,27 @@ mod tests {
     }
 
     #[test]
-    fn requests_in_flight_count_against_the_budget() {
+    fn requests_not_yet_counted_are_held_against_the_budget() {
         let budget = Budget { tokens: Some(11_000), dollars: None };
-        let spend = Spend::new(Prices::default(), budget, usage(5));
-        assert!(!spend.is_exhausted(4));
-        assert!(spend.is_exhausted(5));
+        let spend = Spend::new(Prices::default(), budget, Usage::default(), usage(5));
+        assert!(!spend.would_pass(5));
+        assert!(spend.would_pass(6));
         spend.add(usage(5));
-        assert!(spend.is_exhausted(0));
+        assert!(spend.would_pass(1));
+        assert!(!spend.would_pass(0));
+    }
+
+    #[test]
+    fn before_the_first_reply_the_estimate_counts() {
+        let budget = Budget { tokens: Some(3_300), dollars: None };
+        let spend = Spend::new(Prices::default(), budget, usage(1000), Usage::default());
+        assert!(!spend.would_pass(3));
+        assert!(spend.would_pass(4));
     }
 
     #[test]
     fn without_a_budget_nothing_stops() {
-        let spend = Spend::new(Prices::default(), Budget::default(), usage(1_000_000));
-        assert!(!spend.is_exhausted(1_000));
+        let spend = Spend::new(Prices::default(), Budget::default(), Usage::default(), usage(1000));
+        assert!(!spend.would_pass(1_000_000));
     }
 }

@@ -132,6 +132,7 @@ fn rows(tasks: &[Task], each: u64, shift: u64) -> Vec<Row> {
             for order in [Order::AsIs, Order::Swapped] {
                 rows.push(Row::new(
                     &pair,
+                    number,
                     setting,
                     order,
                     verdict(number + shift + task as u64, label, order),
@@ -152,7 +153,7 @@ fn scored_rows(tasks: &[Task], each: u64) -> Vec<Row> {
         let pair = pair(task, number);
         let wave = (number as f64 * 0.7).sin();
         let verdict = Verdict::from_scores([1.0 + wave, 1.0 - wave * 0.5]);
-        rows.push(Row::new(&pair, Setting::WithTies, Order::AsIs, verdict, 3));
+        rows.push(Row::new(&pair, number, Setting::WithTies, Order::AsIs, verdict, 3));
     }
     rows
 }
@@ -353,6 +354,7 @@ fn hostile_texts_stay_texts() {
     let mut rows = rows(&[Task::T2T], 4, 0);
     rows.push(Row::new(
         &hostile,
+        4,
         Setting::WithTies,
         Order::AsIs,
         verdict,

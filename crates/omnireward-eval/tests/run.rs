@@ -115,6 +115,8 @@ fn manifest(plan: &RunPlan) -> RunManifest {
 fn options(concurrency: usize) -> RunOptions {
     RunOptions {
         strict: false,
+        planned: 0,
+        requests_per_question: 1,
         concurrency: Box::new(move || concurrency),
         interrupted: Arc::default(),
     }
@@ -127,7 +129,7 @@ async fn run_with(
     dir: &RunDir,
     options: RunOptions,
 ) -> Result<RunEnd, Error> {
-    let spend = Spend::new(Prices::default(), Budget::default(), Usage::default());
+    let spend = Spend::new(Prices::default(), Budget::default(), Usage::default(), Usage::default());
     run(judge.clone(), dataset, plan, dir, &spend, options, &NoProgress).await
 }
 
@@ -225,6 +227,49 @@ async fn refused_credentials_end_the_run() {
     let error = run_with(&judge, &dataset, &plan, &dir, options(2)).await.unwrap_err();
     assert!(matches!(error, Error::Unauthorized(10, _)), "{error}");
     assert!(judge.asked.lock().unwrap().len() < 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_judge_that_never_answers_ends_the_run() {
+    let temp = tempfile::tempdir().unwrap();
+    let lines: Vec<_> = (0..50).map(|id| pair(id, "first")).collect();
+    let plan = plan(OrderPolicy::AsIs);
+    for (count, kind) in [(50, ModelErrorKind::Rejected), (3, ModelErrorKind::Transport)] {
+        let dataset = benchmark(temp.path(), &lines[..count]);
+        let path = temp.path().join(format!("run-{count}"));
+        let dir = RunDir::create_or_resume(&path, &manifest(&plan)).unwrap();
+        let judge = Arc::new(Scripted {
+            failures: (0..50).map(|id| (format!("p{id}"), kind)).collect(),
+            ..Scripted::default()
+        });
+        let error = run_with(&judge, &dataset, &plan, &dir, options(2)).await.unwrap_err();
+        match kind {
+            ModelErrorKind::Rejected => assert!(matches!(error, Error::NoAnswer(10, _)), "{error}"),
+            _ => assert!(matches!(error, Error::NothingAnswered(_)), "{error}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_run_is_not_stopped_by_a_smaller_budget() {
+    let temp = tempfile::tempdir().unwrap();
+    let dataset = ten_pairs(temp.path());
+    let plan = plan(OrderPolicy::AsIs);
+    let dir = RunDir::create_or_resume(&temp.path().join("run"), &manifest(&plan)).unwrap();
+    let judge = Arc::new(Scripted::default());
+    run_with(&judge, &dataset, &plan, &dir, options(4)).await.unwrap();
+    let budget = Budget {
+        tokens: Some(1),
+        dollars: None,
+    };
+    let spent = Usage {
+        requests: 16,
+        prompt_tokens: 1_600,
+        completion_tokens: 160,
+    };
+    let spend = Spend::new(Prices::default(), budget, Usage::default(), spent);
+    let end = run(judge, &dataset, &plan, &dir, &spend, options(4), &NoProgress).await.unwrap();
+    assert_eq!((end.asked, end.kept, end.stopped), (0, 16, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

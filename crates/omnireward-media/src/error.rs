@@ -188,6 +188,8 @@ pub enum LimitKind {
     Seconds,
     /// Triangles of a mesh.
     Triangles,
+    /// Samples that the triangles of a mesh cover in a picture of it.
+    DrawnSamples,
 }
 
 impl fmt::Display for LimitKind {
@@ -199,6 +201,7 @@ impl fmt::Display for LimitKind {
             Self::Frames => "frames",
             Self::Seconds => "seconds",
             Self::Triangles => "triangles",
+            Self::DrawnSamples => "samples to draw",
         })
     }
 }

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audio;
+mod boxes;
 mod contain;
 mod error;
+mod fields;
 pub mod image;
 mod limits;
 pub mod mesh;

@@ -32,7 +32,7 @@ pub fn picture(media: &MediaRef, limits: &Limits) -> Result<RgbImage, Error> {
         }
         _ => {
             let mesh = mesh::load(media, limits)?;
-            Ok(mesh::render_sheet(&mesh, &mesh::SheetConfig::default()))
+            mesh::render_sheet(&mesh, &mesh::SheetConfig::default())
         }
     }
 }

@@ -114,12 +114,11 @@ fn rounds() -> u64 {
     std::env::var("OMNIREWARD_FUZZ_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(40)
+        .unwrap_or(100)
 }
 
 #[test]
 fn damaged_files_are_survived() {
-    // HOOK
     for (file, name) in (1_u64..).zip(FILES) {
         let Some(path) = real_data(name) else { return };
         let whole = fs::read(path).unwrap();
@@ -128,7 +127,6 @@ fn damaged_files_are_survived() {
             let mut damaged = whole.clone();
             damage(&mut damaged, &mut random);
             if let Err(panic) = std::panic::catch_unwind(|| decode_all(&damaged)) {
-                let _ = std::panic::take_hook();
                 eprintln!("{name}, round {round}");
                 std::panic::resume_unwind(panic);
             }

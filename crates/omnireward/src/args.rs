@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use omnireward_core::{OrderPolicy, Task};
@@ -114,7 +114,7 @@ pub(crate) enum SettingArg {
 #[command(next_help_heading = "Chat models")]
 pub(crate) struct ChatArgs {
     /// The service, up to and including the version: `https://host/v1`.
-    #[arg(long, env = "OPENAI_BASE_URL", default_value = "https://api.openai.com/v1", value_name = "URL")]
+    #[arg(long, env = "OPENAI_BASE_URL", hide_env_values = true, default_value = "https://api.openai.com/v1", value_name = "URL")]
     pub(crate) base_url: String,
 
     /// The environment variable that holds the key.
@@ -122,11 +122,11 @@ pub(crate) struct ChatArgs {
     pub(crate) api_key_env: String,
 
     /// Sampling temperature; `unset` leaves it to the service.
-    #[arg(long, default_value = "0", value_name = "T")]
+    #[arg(long, default_value = "0", value_name = "T", value_parser = temperature)]
     pub(crate) temperature: OrUnset<f64>,
 
     /// Nucleus sampling; `unset` leaves it to the service.
-    #[arg(long, default_value = "unset", value_name = "P")]
+    #[arg(long, default_value = "unset", value_name = "P", value_parser = share)]
     pub(crate) top_p: OrUnset<f64>,
 
     /// The longest reply, in tokens; `unset` leaves it to the service.
@@ -143,12 +143,12 @@ pub(crate) struct ChatArgs {
     pub(crate) parser: ParserArg,
 
     /// Ask up to this often until a reply can be read; the original evaluation asks 5 times.
-    #[arg(long, default_value_t = std::num::NonZeroU32::MIN, value_name = "N")]
-    pub(crate) attempts: std::num::NonZeroU32,
+    #[arg(long, default_value = "1", value_name = "N", value_parser = up_to::<100>)]
+    pub(crate) attempts: NonZeroU32,
 
     /// Ask each question this often and take the majority.
-    #[arg(long, default_value_t = std::num::NonZeroU32::MIN, value_name = "N")]
-    pub(crate) votes: std::num::NonZeroU32,
+    #[arg(long, default_value = "1", value_name = "N", value_parser = up_to::<100>)]
+    pub(crate) votes: NonZeroU32,
 
     /// A judge to fall back on where a reply stays unreadable, such as `baseline:random`.
     #[arg(long, value_name = "JUDGE")]
@@ -163,8 +163,8 @@ pub(crate) struct ChatArgs {
     pub(crate) video: VideoArg,
 
     /// Frames taken from each video; 10 for a prompt's and 5 for a response's when not given.
-    #[arg(long, value_name = "N")]
-    pub(crate) frames: Option<std::num::NonZeroU32>,
+    #[arg(long, value_name = "N", value_parser = up_to::<256>)]
+    pub(crate) frames: Option<NonZeroU32>,
 
     /// How the two clips of a T2A pair are sent: each in its place, or joined by a second of
     /// silence as the original evaluation does.
@@ -172,12 +172,12 @@ pub(crate) struct ChatArgs {
     pub(crate) clips: ClipsArg,
 
     /// At most this many requests at once; the service's own limit is found by itself.
-    #[arg(long, default_value_t = 256, value_name = "N")]
-    pub(crate) concurrency: usize,
+    #[arg(long, default_value = "256", value_name = "N", value_parser = up_to::<4096>)]
+    pub(crate) concurrency: NonZeroU32,
 
     /// How long to wait for one reply.
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = up_to::<86_400>)]
+    pub(crate) timeout: NonZeroU32,
 
     /// A file of replies that several runs share.
     #[arg(long, value_name = "FILE")]
@@ -230,7 +230,7 @@ pub(crate) struct SpendingArgs {
 }
 
 /// How a benchmark is read.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reading")]
 pub(crate) struct ReadingArgs {
     /// The benchmark's format, where it is not recognised by its content.
@@ -321,5 +321,30 @@ impl<T: std::str::FromStr> std::str::FromStr for OrUnset<T> {
             "unset" => Ok(Self(None)),
             number => number.parse().map(|value| Self(Some(value))),
         }
+    }
+}
+
+fn up_to<const MOST: u32>(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .ok()
+        .filter(|number: &NonZeroU32| number.get() <= MOST)
+        .ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
+}
+
+fn temperature(text: &str) -> Result<OrUnset<f64>, String> {
+    within(text, 0.0, 10.0)
+}
+
+fn share(text: &str) -> Result<OrUnset<f64>, String> {
+    within(text, 0.0, 1.0)
+}
+
+fn within(text: &str, least: f64, most: f64) -> Result<OrUnset<f64>, String> {
+    let number: OrUnset<f64> = text.parse().map_err(|_| "expected a number or `unset`".to_owned())?;
+    match number.0 {
+        Some(value) if !(least..=most).contains(&value) => {
+            Err(format!("expected a number from {least} to {most}, or `unset`"))
+        }
+        _ => Ok(number),
     }
 }

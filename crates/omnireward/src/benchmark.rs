@@ -36,10 +36,9 @@ impl Benchmark {
         }
         if spec.starts_with("hf:") {
             let snapshot = snapshot(spec, quiet).await?;
-            let dataset = open(&snapshot.path, &options)?.named(spec);
-            return Self::new(spec, dataset, Some(snapshot.revision), None);
+            return Self::new(spec, &snapshot.path, &options, Some(snapshot.revision), None);
         }
-        Self::new(spec, open(Path::new(spec), &options)?, None, None)
+        Self::new(spec, Path::new(spec), &options, None, None)
     }
 
     /// Opens the small set that ships inside the program, by way of a temporary folder: it is read
@@ -47,22 +46,33 @@ impl Benchmark {
     pub(crate) fn open_embedded(options: &OpenOptions) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         write_embedded(folder.path())?;
-        let dataset = open(&folder.path().join("pairs.jsonl"), options)?.named("embedded");
-        Self::new("embedded", dataset, None, Some(folder))
+        let path = folder.path().join("pairs.jsonl");
+        Self::new("embedded", &path, options, None, Some(folder))
     }
 
     fn new(
         spec: &str,
-        dataset: Dataset,
+        path: &Path,
+        options: &OpenOptions,
         revision: Option<String>,
         folder: Option<TempDir>,
     ) -> Result<Self> {
+        let mut dataset = open(path, options)?;
+        if revision.is_some() || folder.is_some() {
+            dataset = dataset.named(spec);
+        }
+        // What a benchmark is does not depend on which of its tasks are asked about.
+        let every_task = OpenOptions {
+            tasks: None,
+            ..options.clone()
+        };
+        let whole = open(path, &every_task)?;
         let record = BenchmarkRecord {
             spec: spec.to_owned(),
             name: dataset.name().to_owned(),
             format: dataset.format().to_string(),
             revision,
-            fingerprint: dataset.fingerprint().context("cannot read the benchmark's files")?,
+            fingerprint: whole.fingerprint().context("cannot read the benchmark's files")?,
         };
         Ok(Self {
             dataset,

@@ -36,7 +36,7 @@ pub(crate) async fn demo(args: DemoArgs, quiet: bool) -> Result<Outcome> {
     }
     report::over_common_tasks(&mut runs);
     let reporting = parse(&baseline)?.reporting;
-    let report = Report::new(&runs, &reporting)?;
+    let report = Report::new(&runs, &reporting);
     report.print(args.json)?;
     let html = args.out.join("report.html");
     let benchmark = Benchmark::open_embedded(&OpenOptions::default())?;

@@ -9,11 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use omnireward_core::{Judge, Setting, Task};
+use omnireward_core::{Judge, Preference, Setting, Task};
 use omnireward_eval::{
     Budget, CachedChat, Estimate, JudgeRecord, Prices, ReplyCache, RunDir, RunEnd, RunManifest,
     RunOptions, RunPlan, Spend, Stop, run,
 };
+use omnireward_judges::JudgeSpec;
 
 use crate::{
     Outcome,
@@ -29,6 +30,7 @@ pub(crate) async fn eval(args: EvalArgs, quiet: bool) -> Result<Outcome> {
     if args.dry_run {
         return dry_run(&args, quiet).await;
     }
+    report::check_published(&args.reporting.published)?;
     let ended = ask_all(&args, command_line(), quiet).await?;
     let mut run = Run::load(&ended.dir, &args.reporting)?;
     run.dollars = ended.dollars;
@@ -53,22 +55,26 @@ pub(crate) async fn ask_all(args: &EvalArgs, command: String, quiet: bool) -> Re
     let prepared = Prepared::new(&args.judge, &args.chat)?;
     let judge = prepared.judge(&args.chat, |model| model)?;
     let manifest = manifest(args, command, judge.as_ref(), &benchmark);
+    let plan = &manifest.plan;
+    let estimate =
+        Estimate::new(&benchmark.dataset, plan, judge.as_ref(), args.chat.votes.get());
     if !quiet {
-        announce(args, judge.as_ref(), &benchmark, &manifest.plan)?;
+        announce(args, judge.as_ref(), &benchmark, plan, &estimate);
     }
     let dir = Arc::new(RunDir::create_or_resume(&args.out, &manifest)?);
-    let spend = Arc::new(spend(&args.spending, &dir)?);
+    let spend = Arc::new(spend(&args.spending, &estimate, &dir)?);
     let shared = args.chat.cache.as_deref().map(ReplyCache::open).transpose()?.map(Arc::new);
     let judge = prepared.judge(&args.chat, |model| {
         Arc::new(CachedChat::new(model, dir.clone(), shared, spend.clone()))
     })?;
     let options = RunOptions {
         strict: args.reading.strict,
+        planned: estimate.planned,
+        requests_per_question: args.chat.votes.get() * args.chat.attempts.get(),
         concurrency: prepared.concurrency(args.chat.votes.get()),
         interrupted: interrupted_by_ctrl_c(),
     };
     let bar = Bar::new(quiet);
-    let plan = &manifest.plan;
     let end = run(judge, &benchmark.dataset, plan, &dir, &spend, options, &bar).await?;
     if !quiet {
         tell(&end, &spend);
@@ -88,13 +94,19 @@ async fn dry_run(args: &EvalArgs, quiet: bool) -> Result<Outcome> {
     let prepared = Prepared::new(&args.judge, &args.chat)?;
     let judge = prepared.judge(&args.chat, |model| model)?;
     let plan = plan(&args.questions, &benchmark);
-    announce(args, judge.as_ref(), &benchmark, &plan)?;
-    if let Some(setting) = plan.settings.first() {
-        let pair = benchmark.dataset.pairs().find_map(Result::ok);
-        if let Some(pair) = pair.filter(|pair| plan.tasks.contains(&pair.task)) {
-            printer::data(&prepared.show_request(&args.chat, &pair, *setting).await?)?;
-        }
-    }
+    let votes = args.chat.votes.get();
+    let estimate = Estimate::new(&benchmark.dataset, &plan, judge.as_ref(), votes);
+    announce(args, judge.as_ref(), &benchmark, &plan, &estimate);
+    let setting = *plan.settings.first().context("there is no setting to ask in")?;
+    let pair = benchmark
+        .dataset
+        .pairs()
+        .filter_map(Result::ok)
+        .filter(|pair| plan.tasks.contains(&pair.task) && judge.supports(pair.task))
+        .flat_map(|pair| pair.comparisons())
+        .find(|pair| setting.offers_tie() || pair.label != Some(Preference::Tie))
+        .context("the benchmark has no pair that this judge would be asked about")?;
+    printer::data(&prepared.show_request(&args.chat, &pair, setting).await?)?;
     Ok(Outcome::Done)
 }
 
@@ -105,7 +117,7 @@ fn manifest(
     benchmark: &Benchmark,
 ) -> RunManifest {
     RunManifest {
-        omnireward: env!("CARGO_PKG_VERSION").to_owned(),
+        omnireward: env!("OMNIREWARD_VERSION").to_owned(),
         started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         command,
         plan: plan(&args.questions, benchmark),
@@ -138,17 +150,33 @@ fn plan(questions: &QuestionArgs, benchmark: &Benchmark) -> RunPlan {
     }
 }
 
-/// The command as it was typed, for repeating it. Keys are never arguments.
+/// The command as it was typed, for repeating it. Keys are never arguments, but a URL may hold a
+/// password or a key, which are left out.
 fn command_line() -> String {
-    let quote = |word: String| {
-        if word.is_empty() || word.contains([' ', '"', '\'', '#', '&', ';', '$', '*', '(', ')']) {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        } else {
-            word
-        }
-    };
-    let words = env::args().skip(1).map(quote);
+    let words = env::args().skip(1).map(|word| quoted(&without_secrets(&word)));
     std::iter::once("omnireward".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn without_secrets(word: &str) -> String {
+    let Some((scheme, rest)) = word.split_once("://") else {
+        return word.to_owned();
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+    let host = host.rsplit('@').next().unwrap_or_default();
+    match path {
+        Some(path) => format!("{scheme}://{host}/{path}"),
+        None => format!("{scheme}://{host}"),
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// Says on stderr what is about to be asked, and about what it costs.
@@ -157,19 +185,18 @@ fn announce(
     judge: &dyn Judge,
     benchmark: &Benchmark,
     plan: &RunPlan,
-) -> Result<()> {
+    estimate: &Estimate,
+) {
     let codes: Vec<&str> = plan.tasks.iter().map(|task| task.code()).collect();
-    let estimate = Estimate::new(&benchmark.dataset, plan, judge.is_order_sensitive(), args.chat.votes.get())
-        .context("cannot read the benchmark")?;
     printer::note(&format!(
-        "{} on {} ({}): about {} questions on {}",
+        "{} on {} ({}), {}: about {} questions",
         judge.identity().name,
         benchmark.record.name,
         benchmark.record.format,
+        if codes.len() == Task::ALL.len() { "all its tasks".to_owned() } else { codes.join(", ") },
         estimate.questions,
-        codes.join(", "),
     ));
-    if matches!(args.judge, omnireward_judges::JudgeSpec::OpenAi { .. }) {
+    if matches!(args.judge, JudgeSpec::OpenAi { .. }) {
         let usage = estimate.usage;
         let prices = prices(&args.spending);
         let dollars = if prices == Prices::default() {
@@ -178,13 +205,12 @@ fn announce(
             format!("about ${:.2}", prices.cost(usage))
         };
         printer::note(&format!(
-            "estimate: {} requests, {:.1}M tokens read, {:.1}M written; {dollars} (may be off by a factor of two)",
+            "estimate: {} requests, {:.2}M tokens read, {:.2}M written; {dollars} (may be off by a factor of two)",
             usage.requests,
             usage.prompt_tokens as f64 / 1e6,
             usage.completion_tokens as f64 / 1e6,
         ));
     }
-    Ok(())
 }
 
 fn prices(spending: &SpendingArgs) -> Prices {
@@ -194,7 +220,7 @@ fn prices(spending: &SpendingArgs) -> Prices {
     }
 }
 
-fn spend(spending: &SpendingArgs, dir: &RunDir) -> Result<Spend> {
+fn spend(spending: &SpendingArgs, estimate: &Estimate, dir: &RunDir) -> Result<Spend> {
     let budget = Budget {
         dollars: spending.budget,
         tokens: spending.budget_tokens,
@@ -202,7 +228,7 @@ fn spend(spending: &SpendingArgs, dir: &RunDir) -> Result<Spend> {
     if budget.dollars.is_some_and(|dollars| dollars.is_nan() || dollars <= 0.0) {
         bail!("`--budget` must be more than nothing");
     }
-    Ok(Spend::new(prices(spending), budget, dir.spent()?))
+    Ok(Spend::new(prices(spending), budget, estimate.usage, dir.spent()?))
 }
 
 /// The first Ctrl-C lets the run end after what is under way; the second ends the program.
@@ -239,6 +265,9 @@ fn tell(end: &RunEnd, spend: &Spend) {
         parts.push(format!("${:.2}", spend.dollars()));
     }
     printer::note(&parts.join(", "));
+    if let Some(failure) = &end.first_failure {
+        printer::note(&format!("the first question without an answer: {failure}"));
+    }
     if !end.unsupported.is_empty() {
         let codes: Vec<&str> = end.unsupported.iter().map(|task| task.code()).collect();
         printer::note(&format!("left out, not supported by this judge: {}", codes.join(", ")));
@@ -267,5 +296,26 @@ fn outcome(end: &RunEnd, run: &Run, min_accuracy: Option<f64>) -> Outcome {
         Outcome::BelowThreshold
     } else {
         Outcome::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_command_holds_no_secret() {
+        let cases = [
+            ("--base-url=https://name:pass@host:8000/v1?key=hush", "--base-url=https://host:8000/v1"),
+            ("http://host/v1", "http://host/v1"),
+            ("http://name@host?x=1", "http://host"),
+            ("runs/a b", "runs/a b"),
+        ];
+        for (typed, recorded) in cases {
+            assert_eq!(without_secrets(typed), recorded);
+        }
+        assert_eq!(quoted("runs/a b"), "'runs/a b'");
+        assert_eq!(quoted("replay:x#GPT-4/CoT"), "'replay:x#GPT-4/CoT'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

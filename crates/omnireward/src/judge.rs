@@ -84,11 +84,12 @@ fn client(model: &str, chat: &ChatArgs) -> Result<OpenAiClient> {
         .ok()
         .filter(|key| !key.is_empty())
         .map(Secret::new);
-    config.timeout = Duration::from_secs(chat.timeout);
+    config.timeout = Duration::from_secs(chat.timeout.get().into());
     config.concurrency = Concurrency::Adaptive {
-        max: chat.concurrency,
+        max: chat.concurrency.get() as usize,
     };
-    OpenAiClient::new(config).with_context(|| format!("cannot ask a model at `{}`", chat.base_url))
+    // The URL itself may hold a secret and is left to the client's own error.
+    OpenAiClient::new(config).context("cannot ask a model at this `--base-url`")
 }
 
 fn chat_judge(model: Arc<dyn ChatModel>, chat: &ChatArgs) -> Arc<dyn Judge> {

@@ -41,6 +41,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     match error.downcast_ref::<Error>()? {
         Error::OtherRun { .. } => Some("give another `--out` directory, or repeat the recorded settings"),
         Error::Unauthorized(..) => Some("set the key in OPENAI_API_KEY, or name its variable with `--api-key-env`"),
+        Error::NoAnswer(..) | Error::NothingAnswered(_) => {
+            Some("check the model's name, `--base-url` and that the service is up; nothing that was answered is lost")
+        }
         Error::InUse { .. } => Some("wait for the other process, or give another `--out` directory"),
         _ => None,
     }

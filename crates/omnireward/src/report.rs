@@ -1,11 +1,15 @@
 //! `omnireward report`, and the reporting that ends every run.
 
-use std::{collections::HashSet, fs, path::PathBuf};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use omnireward_core::{PreferencePair, Setting, Task};
 use omnireward_eval::{
-    Comparison, Mismatch, Results, ResultsConfig, Row, RunDir, RunManifest,
+    Comparison, Results, ResultsConfig, Row, RunDir, RunManifest,
     compare, published,
     report::{PairBudget, PairViews, ReportInput, ReportRun, RunRows, TerminalOptions, terminal},
     verify,
@@ -35,7 +39,7 @@ impl Run {
         let manifest = dir.manifest()?;
         let rows = dir.rows()?;
         if rows.is_empty() {
-            bail!("`{}` holds no verdicts yet", dir.path().display());
+            bail!("the run in `{}` holds no verdicts", dir.path().display());
         }
         let config = config(&manifest, reporting);
         Ok(Self {
@@ -65,7 +69,7 @@ pub(crate) fn finish(
     reporting: &ReportingArgs,
 ) -> Result<()> {
     dir.write_json("results.json", &run.results)?;
-    let report = Report::new(std::slice::from_ref(run), reporting)?;
+    let report = Report::new(std::slice::from_ref(run), reporting);
     report.print(reporting.json)?;
     if !reporting.no_html {
         dir.write("report.html", report.html(Some(benchmark)).as_bytes())?;
@@ -78,25 +82,25 @@ pub(crate) fn finish(
 pub(crate) struct Report<'a> {
     runs: &'a [Run],
     comparison: Option<Comparison>,
-    published: Vec<String>,
+    published: &'a [String],
     notes: Vec<String>,
     media_budget: u64,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(runs: &'a [Run], reporting: &ReportingArgs) -> Result<Self> {
+    pub(crate) fn new(runs: &'a [Run], reporting: &'a ReportingArgs) -> Self {
         let comparison = (runs.len() > 1).then(|| {
             let rows: Vec<(&str, &[Row])> =
                 runs.iter().map(|run| (run.name.as_str(), run.rows.as_slice())).collect();
             compare(&rows, &runs[0].results.config)
         });
-        Ok(Self {
+        Self {
             runs,
             comparison,
-            published: published_names(&reporting.published)?,
+            published: &reporting.published,
             notes: runs.iter().flat_map(notes).collect(),
-            media_budget: reporting.media_budget * 1_000_000,
-        })
+            media_budget: reporting.media_budget.saturating_mul(1_000_000),
+        }
     }
 
     /// Prints tables, or the results record.
@@ -146,7 +150,7 @@ impl<'a> Report<'a> {
         show(&ReportInput {
             runs: &runs,
             comparison: self.comparison.as_ref(),
-            published: &self.published,
+            published: self.published,
             pairs,
             notes: &self.notes,
         })
@@ -186,8 +190,8 @@ fn notes(run: &Run) -> Option<String> {
     ))
 }
 
-/// Checks that the paper has rows of these names.
-fn published_names(names: &[String]) -> Result<Vec<String>> {
+/// Checks, before anything is asked or computed, that the paper has rows of these names.
+pub(crate) fn check_published(names: &[String]) -> Result<()> {
     let rows = &published::omni_reward_bench(Setting::WithTies).rows;
     for name in names {
         if !rows.iter().any(|row| row.model == *name) {
@@ -195,20 +199,22 @@ fn published_names(names: &[String]) -> Result<Vec<String>> {
             bail!("the paper has no row `{name}`; there are: {}", known.join(", "));
         }
     }
-    Ok(names.to_vec())
+    Ok(())
 }
 
 /// `omnireward report`.
 pub(crate) async fn report(args: ReportArgs) -> Result<Outcome> {
+    check_published(&args.reporting.published)?;
     let dirs = args.runs.iter().map(|path| RunDir::open(path)).collect::<Result<Vec<_>, _>>()?;
     if args.verify {
         return verify_all(&dirs);
     }
     let mut runs =
         dirs.iter().map(|dir| Run::load(dir, &args.reporting)).collect::<Result<Vec<_>>>()?;
+    check_same_benchmark(&runs)?;
     tell_apart(&mut runs, &args.runs);
     over_common_tasks(&mut runs);
-    let report = Report::new(&runs, &args.reporting)?;
+    let report = Report::new(&runs, &args.reporting);
     report.print(args.reporting.json)?;
     let html = match (&args.html, dirs.as_slice()) {
         (Some(path), _) => Some(path.clone()),
@@ -216,12 +222,45 @@ pub(crate) async fn report(args: ReportArgs) -> Result<Outcome> {
         (None, _) => None,
     };
     if let Some(path) = html {
-        let benchmark = reopen(&runs, &args.reading).await;
-        fs::write(&path, report.html(benchmark.as_ref()))
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
-        printer::note(&format!("report: {}", path.display()));
+        write_html(&path, &report, &args).await?;
     }
     Ok(Outcome::Done)
+}
+
+/// Writes the page. One that shows no pairs is not put in the place of one that may.
+async fn write_html(path: &Path, report: &Report<'_>, args: &ReportArgs) -> Result<()> {
+    let benchmark = match reopen(report.runs, &args.reading).await {
+        Ok(benchmark) => Some(benchmark),
+        Err(error) => {
+            printer::note(&format!("the page can show no pairs: {error:#}"));
+            if args.html.is_none() && path.exists() {
+                printer::note(&format!("`{}` is left as it was", path.display()));
+                return Ok(());
+            }
+            None
+        }
+    };
+    fs::write(path, report.html(benchmark.as_ref()))
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    printer::note(&format!("report: {}", path.display()));
+    Ok(())
+}
+
+/// Pairs are matched by id, which says nothing across benchmarks.
+fn check_same_benchmark(runs: &[Run]) -> Result<()> {
+    for pair in runs.windows(2) {
+        let [one, other] = [&pair[0].manifest.benchmark, &pair[1].manifest.benchmark];
+        if one.fingerprint != other.fingerprint {
+            bail!(
+                "the runs are over different benchmarks: `{}` ({}) and `{}` ({})",
+                one.name,
+                one.spec,
+                other.name,
+                other.spec
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Runs of the same judge are told apart by their directories.
@@ -251,20 +290,27 @@ pub(crate) fn over_common_tasks(runs: &mut [Run]) {
 }
 
 /// The benchmark of the runs, if it is still where it was and still the same.
-async fn reopen(runs: &[Run], reading: &ReadingArgs) -> Option<Benchmark> {
-    let recorded = &runs.first()?.manifest.benchmark;
-    let opened = Benchmark::open(&recorded.spec, reading, &[], true).await;
-    match opened {
-        Ok(benchmark) if benchmark.record.fingerprint == recorded.fingerprint => Some(benchmark),
-        Ok(_) => {
-            printer::note("the benchmark has changed since the run; the page shows no pairs");
-            None
-        }
-        Err(error) => {
-            printer::note(&format!("the page shows no pairs: {error:#}"));
-            None
-        }
+async fn reopen(runs: &[Run], reading: &ReadingArgs) -> Result<Benchmark> {
+    let recorded = &runs.first().context("there is no run")?.manifest.benchmark;
+    let spec = match &recorded.revision {
+        Some(revision) => pinned(&recorded.spec, revision),
+        None => recorded.spec.clone(),
+    };
+    let reading = ReadingArgs {
+        format: reading.format.or(recorded.format.parse().ok()),
+        ..reading.clone()
+    };
+    let benchmark = Benchmark::open(&spec, &reading, &[], true).await?;
+    if benchmark.record.fingerprint != recorded.fingerprint {
+        bail!("the benchmark has changed since the run");
     }
+    Ok(benchmark)
+}
+
+/// `hf:owner/name` at the commit that was judged.
+fn pinned(spec: &str, revision: &str) -> String {
+    let repo = spec.split('@').next().unwrap_or(spec);
+    format!("{repo}@{revision}")
 }
 
 fn verify_all(dirs: &[RunDir]) -> Result<Outcome> {
@@ -278,22 +324,10 @@ fn verify_all(dirs: &[RunDir]) -> Result<Outcome> {
         } else {
             printer::data(&format!("{name}: {} numbers differ\n", mismatches.len()))?;
             for mismatch in &mismatches {
-                printer::data(&format!("  {}\n", difference(mismatch)))?;
+                printer::data(&format!("  {mismatch}\n"))?;
             }
             outcome = Outcome::BelowThreshold;
         }
     }
     Ok(outcome)
-}
-
-fn difference(mismatch: &Mismatch) -> String {
-    let show = |value: &Option<serde_json::Value>| {
-        value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
-    };
-    format!(
-        "{}: stored {}, recomputed {}",
-        mismatch.pointer,
-        show(&mismatch.stored),
-        show(&mismatch.recomputed)
-    )
 }

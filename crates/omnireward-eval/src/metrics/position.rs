@@ -48,6 +48,11 @@ pub struct Position {
 type BothOrders<'a, 'b> = (&'a Judged<'b>, &'a Judged<'b>);
 
 impl Position {
+    /// `first_position_share`, where it can be held against 1/2: where both orders were asked.
+    pub fn first_position_bias(&self) -> Option<f64> {
+        self.first_position_share.filter(|_| self.pairs > 0)
+    }
+
     pub(crate) fn of(judged: &[Judged<'_>], scale: Scale) -> Self {
         let both = both_orders(judged);
         let comparable: Vec<(Preference, Preference)> = both

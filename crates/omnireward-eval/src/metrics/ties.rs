@@ -153,8 +153,7 @@ pub struct TieAnalysis {
     pub cross_fitted: CrossFit,
     /// The accuracy of held-out verdicts over scored pairs.
     pub cross_fitted_accuracy: Option<f64>,
-    /// The reference's figure, with pairs in the order of their ids, numbers in them taken as
-    /// numbers.
+    /// The reference's figure, with pairs in the benchmark's order.
     pub parity: Walk,
     /// Accuracy against threshold, from no tie to all tied; thinned to at most
     /// [`CURVE_POINTS`].

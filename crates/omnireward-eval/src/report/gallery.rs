@@ -273,7 +273,7 @@ fn playable(media: &MediaRef, budget: &PairBudget, limits: &Limits) -> Option<St
     let copy = audio::decode(&bytes, limits)
         .ok()?
         .mono()
-        .resampled(COPY_HZ)
+        .resampled(COPY_HZ, limits)
         .ok()?
         .wav_i16();
     fits(&copy).then(|| data_uri("audio/wav", &copy))

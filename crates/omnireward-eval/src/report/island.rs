@@ -13,7 +13,7 @@ use super::{
 #[derive(Serialize)]
 struct Island<'a> {
     runs: &'a [String],
-    statuses: [&'static str; 6],
+    statuses: [&'static str; Status::ALL.len()],
     strings: Vec<&'a str>,
     media: Vec<IslandMedium<'a>>,
     pairs: Vec<IslandPair<'a>>,

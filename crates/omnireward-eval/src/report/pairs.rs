@@ -387,7 +387,7 @@ mod tests {
             usage: Usage::default(),
             ..Verdict::preferring(preference)
         };
-        Row::new(&pair(id), Setting::WithTies, Order::AsIs, verdict, 1)
+        Row::new(&pair(id), 0, Setting::WithTies, Order::AsIs, verdict, 1)
     }
 
     fn views(pairs: Vec<PreferencePair>, rows: &[Row], budget: &PairBudget) -> PairViews {

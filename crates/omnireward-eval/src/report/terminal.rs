@@ -264,7 +264,7 @@ fn status_line(out: &mut Out, results: &SettingResults) {
 
 fn order_line(out: &mut Out, results: &SettingResults) {
     let position = &results.position;
-    let Some(share) = position.first_position_share else {
+    let Some(share) = position.first_position_bias() else {
         return;
     };
     let mut line = format!(
@@ -339,7 +339,7 @@ fn several(out: &mut Out, runs: &[ReportRun<'_>]) {
                 bar(common.value, common.interval, guess(setting)),
                 words::percent_sign(results.overall.micro.coverage),
                 words::percent_sign(results.position.consistency),
-                words::percent_sign(results.position.first_position_share),
+                words::percent_sign(results.position.first_position_bias()),
             );
             out.line(&line);
         }

@@ -1,4 +1,4 @@
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use omnireward_core::{Preference, Setting, Status, Task};
 
@@ -114,16 +114,18 @@ impl Counts {
     }
 }
 
-/// The rows in an order that depends only on their content: by setting, task, pair and order.
+/// The rows in an order that depends only on their content: by setting, task, place in the
+/// benchmark, pair and order.
 ///
-/// Pair ids compare as people read them (`x2` before `x10`), which is the order of most files and
-/// so of the reference's walk over margins.
+/// The reference walks over margins in the order of the benchmark's file, which decides where
+/// margins are equal. Pairs at the same place, which come from one list, go by their ids.
 pub(crate) fn sorted(rows: &[Row]) -> Vec<&Row> {
     let mut sorted: Vec<&Row> = rows.iter().collect();
     sorted.sort_by(|a, b| {
         (a.setting, a.task)
             .cmp(&(b.setting, b.task))
-            .then_with(|| natural(&a.pair_id, &b.pair_id))
+            .then_with(|| a.position.cmp(&b.position))
+            .then_with(|| a.pair_id.cmp(&b.pair_id))
             .then_with(|| a.order.cmp(&b.order))
     });
     sorted
@@ -184,47 +186,5 @@ fn calibrate(judged: &mut [Judged<'_>], config: &ResultsConfig) -> TieAnalysis {
         cross_fitted: CrossFit { folds, tally },
         parity: walk(&scored),
         curve: curve(&scored, CURVE_POINTS),
-    }
-}
-
-/// Compares text with runs of digits taken as numbers.
-fn natural(a: &str, b: &str) -> Ordering {
-    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
-    loop {
-        let (Some(p), Some(q)) = (x.first(), y.first()) else {
-            // Equal as numbers but written differently (`01`, `1`): the text decides.
-            return x.len().cmp(&y.len()).then_with(|| a.cmp(b));
-        };
-        let step = if p.is_ascii_digit() && q.is_ascii_digit() {
-            let (m, n) = (take_digits(&mut x), take_digits(&mut y));
-            m.len().cmp(&n.len()).then_with(|| m.cmp(n))
-        } else {
-            (x, y) = (&x[1..], &y[1..]);
-            p.cmp(q)
-        };
-        if step.is_ne() {
-            return step;
-        }
-    }
-}
-
-/// Takes the leading digits, and returns them without leading zeros.
-fn take_digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
-    let end = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (digits, rest) = text.split_at(end);
-    *text = rest;
-    let zeros = digits.iter().take_while(|b| **b == b'0').count();
-    &digits[zeros..]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_inside_ids_compare_as_numbers() {
-        let mut ids = ["b", "a10", "a2", "a02", "a", "a2b", "", "10", "9"];
-        ids.sort_by(|a, b| natural(a, b));
-        assert_eq!(ids, ["", "9", "10", "a", "a02", "a2", "a2b", "a10", "b"]);
     }
 }

@@ -181,7 +181,7 @@ pub struct Counts {
     pub counted: u64,
     /// Counted rows labelled a tie.
     pub tie_labels: u64,
-    /// Rows by how asking ended; all six are listed.
+    /// Rows by how asking ended; all ways are listed.
     pub statuses: BTreeMap<Status, u64>,
 }
 

@@ -1,9 +1,9 @@
 """Writes fixtures/stats.json: what established packages give on small random inputs.
 
-    python3 -m venv /tmp/oracle
-    /tmp/oracle/bin/pip install numpy==2.4.6 scipy==1.17.1 statsmodels==0.15.0 \
+    python3 -m venv $VENV
+    $VENV/bin/pip install numpy==2.4.6 scipy==1.17.1 statsmodels==0.15.0 \
         scikit-learn==1.9.1 krippendorff==0.9.0
-    /tmp/oracle/bin/python stats.py > ../fixtures/stats.json
+    $VENV/bin/python stats.py > ../fixtures/stats.json
 """
 
 import json

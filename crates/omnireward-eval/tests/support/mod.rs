@@ -15,6 +15,7 @@ pub(crate) fn row(
     Row {
         group: pair_id.clone(),
         pair_id,
+        position: 0,
         task,
         setting,
         order: Order::AsIs,

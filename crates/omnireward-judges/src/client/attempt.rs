@@ -3,6 +3,7 @@
 use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
+use http_body_util::Full;
 use reqwest::{
     Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
@@ -39,7 +40,7 @@ pub(super) struct Terms<'a> {
     pub(super) key: Option<&'a Secret>,
 }
 
-/// Sends a body and reads the answer.
+/// Sends a body, which is gone from memory once it is sent, and reads the answer.
 pub(super) async fn attempt(
     request: reqwest::RequestBuilder,
     body: Bytes,
@@ -48,7 +49,8 @@ pub(super) async fn attempt(
     let response = request
         .header(CONTENT_TYPE, "application/json")
         .timeout(terms.timeout)
-        .body(body)
+        // Plain bytes would be kept for a redirect, until the reply is there.
+        .body(reqwest::Body::wrap(Full::new(body)))
         .send()
         .await
         .map_err(|error| failure(error, terms))?;

@@ -10,12 +10,12 @@ mod stats;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use omnireward_core::{BoxFuture, ChatModel, ChatReply, ChatRequest, Identity, ModelError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use crate::hash::sha256_hex;
 use attempt::{Ended, Terms, attempt};
 use limiter::{Limiter, Outcome, Permit, Turn};
 use stats::Counters;
@@ -115,7 +115,7 @@ impl TokenLimitField {
 /// | a success that is empty, half a JSON, another type, without a choice, or too large | `Transport` | yes |
 ///
 /// All requests of one client share its connections and its limit, so one client should serve a
-/// whole run. A request's body is written only once it may be sent. Nothing is read from the
+/// whole run. A request's body is in memory only while it is being sent. Nothing is read from the
 /// environment, redirects are not followed, and neither keys nor bodies are logged.
 #[derive(Debug)]
 pub struct OpenAiClient {
@@ -157,21 +157,14 @@ impl OpenAiClient {
     ///
     /// The table at [`OpenAiClient`] says which failures are final and which are tried again.
     pub async fn ask(&self, request: &ChatRequest) -> Result<Answer, ClientError> {
-        let mut body = None;
         let mut attempts = 0;
         loop {
             let permit = self.limiter.admit(turn(attempts)).await;
-            let sent: &Bytes = match &mut body {
-                Some(written) => written,
-                none => none.insert(
-                    openai::encode(&self.config, request)
-                        .map_err(ClientError::Encode)?
-                        .into(),
-                ),
-            };
+            // Written anew each time, so that nobody holds it while a reply or a turn is awaited.
+            let body = openai::encode(&self.config, request).map_err(ClientError::Encode)?;
             self.counters.sent(turn(attempts));
             attempts += 1;
-            let last = match attempt(self.post(), sent.clone(), self.terms()).await {
+            let last = match attempt(self.post(), body.into(), self.terms()).await {
                 Ok(answer) => {
                     self.counters.answered();
                     permit.finish(Outcome::Answered);
@@ -225,19 +218,21 @@ impl OpenAiClient {
 
 impl ChatModel for OpenAiClient {
     fn identity(&self) -> Identity {
-        // Without the query, which is where some services want a key.
+        // The query may choose what answers (`api-version`), but some services want a key in it,
+        // so only its hash is told.
         let mut base_url = self.endpoint.clone();
         base_url.set_query(None);
-        Identity::new(
-            self.config.model.clone(),
-            json!({
-                "api": "openai-chat",
-                "endpoint": base_url.as_str(),
-                "model": self.config.model,
-                "token_limit_field": self.config.token_limit_field.name(),
-                "extra": self.config.extra,
-            }),
-        )
+        let mut settings = json!({
+            "api": "openai-chat",
+            "endpoint": base_url.as_str(),
+            "model": self.config.model,
+            "token_limit_field": self.config.token_limit_field.name(),
+            "extra": self.config.extra,
+        });
+        if let Some(query) = self.endpoint.query() {
+            settings["query_sha256"] = sha256_hex([query]).into();
+        }
+        Identity::new(self.config.model.clone(), settings)
     }
 
     fn complete<'a>(
@@ -351,6 +346,18 @@ mod tests {
             "{identity}"
         );
         assert!(!format!("{client:?}").contains("private"));
+    }
+
+    #[test]
+    fn another_query_is_another_identity() {
+        let identity = |query: &str| {
+            let config = OpenAiConfig::new(format!("http://localhost/v1{query}"), "m");
+            OpenAiClient::new(config).unwrap().identity()
+        };
+        let identities = ["", "?api-version=A", "?api-version=B"].map(identity);
+        assert_ne!(identities[1], identities[2]);
+        assert_ne!(identities[0], identities[1]);
+        assert_eq!(identities[1], identity("?api-version=A"));
     }
 
     #[test]

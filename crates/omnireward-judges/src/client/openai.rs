@@ -24,7 +24,8 @@ pub(super) fn encode(
         TokenLimitField::MaxTokens => (sampling.max_tokens, None),
         TokenLimitField::MaxCompletionTokens => (None, sampling.max_tokens),
     };
-    serde_json::to_vec(&Body {
+    let mut written = Vec::with_capacity(room_for(config, request));
+    let body = Body {
         model: &config.model,
         messages: request.messages.iter().map(Message::from).collect(),
         temperature: sampling.temperature,
@@ -35,7 +36,28 @@ pub(super) fn encode(
             .seed
             .map(|seed| seed.wrapping_add(u64::from(request.sample))),
         extra: &config.extra,
-    })
+    };
+    serde_json::to_writer(&mut written, &body)?;
+    Ok(written)
+}
+
+/// About as many bytes as a request is long: a body that grows by doubling may take twice its size.
+fn room_for(config: &OpenAiConfig, request: &ChatRequest) -> usize {
+    /// The names of a part's fields and its media type.
+    const AROUND_A_PART: usize = 100;
+    let parts = request.messages.iter().flat_map(|message| &message.parts);
+    let parts = parts.map(|part| {
+        AROUND_A_PART
+            + match part {
+                // A line break becomes two bytes, and so does a quotation mark.
+                ChatPart::Text(text) => text.len() + text.len() / 8,
+                ChatPart::Image { bytes, .. }
+                | ChatPart::Audio { bytes, .. }
+                | ChatPart::Video { bytes, .. } => bytes.len().div_ceil(3) * 4,
+            }
+    });
+    let extra = config.extra.values().map(|value| value.to_string().len() + AROUND_A_PART);
+    1024 + parts.chain(extra).sum::<usize>()
 }
 
 #[derive(Serialize)]

@@ -32,24 +32,31 @@ pub(super) fn medium(
         Modality::Audio => Ok(vec![wav(&sound(media, limits)?)]),
         Modality::Mesh => {
             let mesh = mesh::load(media, limits)?;
-            let sheet = mesh::render_sheet(&mesh, &mesh::SheetConfig::default());
+            let sheet = mesh::render_sheet(&mesh, &mesh::SheetConfig::default())?;
             Ok(vec![jpeg(&sheet, config)])
         }
         // A text medium is a file of words.
-        Modality::Text => {
-            let bytes = read(media, limits)?;
-            Ok(vec![ChatPart::Text(
-                String::from_utf8_lossy(&bytes).into_owned(),
-            )])
-        }
+        Modality::Text => Ok(vec![ChatPart::Text(words(media, limits)?)]),
     }
+}
+
+/// The words of a text file. A judge must not read other words than the dataset has, so bytes that
+/// are no UTF-8 are an error rather than replaced.
+fn words(media: &MediaRef, limits: &Limits) -> Result<String, Error> {
+    let bytes = read(media, limits)?;
+    String::from_utf8(bytes.to_vec()).map_err(|cause| Error::Decode {
+        modality: Modality::Text,
+        format: "UTF-8",
+        reason: format!("medium `{}` is in another encoding", media.name()),
+        source: Some(cause.into()),
+    })
 }
 
 /// Several sounds as one recording, with silence between them.
 pub(super) fn joined(media: &[MediaRef], limits: &Limits) -> Result<ChatPart, Error> {
     let sounds: Result<Vec<Waveform>, Error> =
         media.iter().map(|media| sound(media, limits)).collect();
-    Ok(wav(&audio::concat_with_silence(&sounds?, SILENCE)?))
+    Ok(wav(&audio::concat_with_silence(&sounds?, SILENCE, limits)?))
 }
 
 /// An image, as it is where that is wanted and possible.
@@ -116,7 +123,7 @@ fn sound(media: &MediaRef, limits: &Limits) -> Result<Waveform, Error> {
     let bytes = read(media, limits)?;
     audio::decode(&bytes, limits)?
         .mono()
-        .resampled(SAMPLE_RATE_HZ)
+        .resampled(SAMPLE_RATE_HZ, limits)
 }
 
 fn wav(sound: &Waveform) -> ChatPart {

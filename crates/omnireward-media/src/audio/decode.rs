@@ -12,8 +12,8 @@ use symphonia::{
     default::{get_codecs, get_probe},
 };
 
-use super::{Waveform, edit_list, resample::MAX_SAMPLE_RATE_HZ};
-use crate::{Error, Format, LimitKind, Limits, contain::contain, sniff};
+use super::{Waveform, edit_list, resample::SAMPLE_RATES_HZ};
+use crate::{Error, Format, Limits, contain::contain, sniff::sniff_or_error};
 
 /// Decodes a WAV, MP3, FLAC, Ogg/Vorbis or M4A file, or the first sound track of an MP4.
 ///
@@ -24,7 +24,8 @@ use crate::{Error, Format, LimitKind, Limits, contain::contain, sniff};
 /// nothing about its length, so one that is cut between frames passes as a shorter one.
 ///
 /// [`Limits::seconds`] bounds the duration. [`Limits::bytes`] bounds the encoded bytes and the
-/// decoded samples alike, because a few encoded bytes can stand for hours of silence.
+/// decoded samples alike, because a few encoded bytes can stand for hours of silence. Sampling
+/// rates below 1 kHz or over 768 kHz are refused.
 ///
 /// # Errors
 ///
@@ -37,20 +38,17 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Waveform, Error> {
 }
 
 fn audio_format(bytes: &[u8]) -> Result<Format, Error> {
-    match sniff(bytes) {
-        Some(
-            format @ (Format::Wav
-            | Format::Mp3
-            | Format::Flac
-            | Format::Ogg
-            | Format::M4a
-            | Format::Mp4),
-        ) => Ok(format),
-        Some(other) => Err(Error::WrongKind {
+    match sniff_or_error(bytes)? {
+        format @ (Format::Wav
+        | Format::Mp3
+        | Format::Flac
+        | Format::Ogg
+        | Format::M4a
+        | Format::Mp4) => Ok(format),
+        other => Err(Error::WrongKind {
             expected: "a sound",
             found: other.name(),
         }),
-        None => Err(unknown_format(bytes)),
     }
 }
 
@@ -255,26 +253,28 @@ impl<'a> Decoding<'a> {
 }
 
 fn check_shape(format: Format, rate: u32, channels: u16) -> Result<(), Error> {
-    if channels == 0 || !(1..=MAX_SAMPLE_RATE_HZ).contains(&rate) {
+    if channels == 0 || !SAMPLE_RATES_HZ.contains(&rate) {
+        let (least, most) = SAMPLE_RATES_HZ.into_inner();
         return Err(Error::audio(
             format.name(),
-            format!("{channels} channels at `{rate}` Hz is no sound"),
+            format!(
+                "{channels} channels at `{rate}` Hz is no sound; rates from {least} to {most} Hz \
+                 are read"
+            ),
         ));
     }
     Ok(())
 }
 
-fn check_size(frames: u64, rate: u32, channels: u16, limits: &Limits) -> Result<(), Error> {
+/// Refuses sound whose samples would be over a limit.
+pub(super) fn check_size(
+    frames: u64,
+    rate: u32,
+    channels: u16,
+    limits: &Limits,
+) -> Result<(), Error> {
     limits.check_seconds(frames as f64 / f64::from(rate))?;
-    let decoded_bytes = frames.saturating_mul(u64::from(channels) * size_of::<f32>() as u64);
-    if decoded_bytes > limits.bytes {
-        return Err(Error::LimitExceeded {
-            limit: LimitKind::Bytes,
-            max: limits.bytes as f64,
-            found: decoded_bytes as f64,
-        });
-    }
-    Ok(())
+    limits.check_bytes(frames.saturating_mul(u64::from(channels) * size_of::<f32>() as u64))
 }
 
 /// An Ogg file that is cut short looks like a shorter one except that its last page is incomplete
@@ -310,17 +310,5 @@ fn failure(format: Format, step: &str, error: SymphoniaError) -> Error {
             needs: "support for streams chained after one another".to_owned(),
         },
         error => Error::audio(format.name(), format!("it is malformed ({step})")).caused_by(error),
-    }
-}
-
-/// What is said of bytes that begin like nothing we know.
-pub(crate) fn unknown_format(bytes: &[u8]) -> Error {
-    let beginning: Vec<String> = bytes
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Error::UnknownFormat {
-        beginning: beginning.join(" "),
     }
 }

@@ -10,10 +10,10 @@ mod wav;
 use std::time::Duration;
 
 pub use decode::decode;
-pub(crate) use decode::unknown_format;
+use decode::check_size;
 pub use envelope::envelope_picture;
 
-use crate::Error;
+use crate::{Error, Limits};
 
 /// Decoded sound.
 ///
@@ -79,8 +79,13 @@ impl Waveform {
 ///
 /// # Errors
 ///
-/// When there is no clip, or a clip cannot be resampled.
-pub fn concat_with_silence(clips: &[Waveform], gap: Duration) -> Result<Waveform, Error> {
+/// When there is no clip, when a clip cannot be resampled, and [`Error::LimitExceeded`] when the
+/// result would be longer or larger than `limits` allow.
+pub fn concat_with_silence(
+    clips: &[Waveform],
+    gap: Duration,
+    limits: &Limits,
+) -> Result<Waveform, Error> {
     let first = clips
         .first()
         .ok_or_else(|| Error::audio("samples", "there is no clip to play"))?;
@@ -94,22 +99,25 @@ pub fn concat_with_silence(clips: &[Waveform], gap: Duration) -> Result<Waveform
     };
     let gap_frames = (gap.as_secs_f64() * f64::from(first.sample_rate_hz)).round() as usize;
 
-    let mut samples = Vec::new();
+    let mut joined = Waveform {
+        sample_rate_hz: first.sample_rate_hz,
+        channels,
+        samples: Vec::new(),
+    };
     for (position, clip) in clips.iter().enumerate() {
+        let samples = &mut joined.samples;
         if position > 0 {
             samples.resize(samples.len() + gap_frames * usize::from(channels), 0.0);
         }
         if channels == clip.channels && clip.sample_rate_hz == first.sample_rate_hz {
             samples.extend_from_slice(&clip.samples);
         } else {
-            samples.extend(clip.mono().resampled(first.sample_rate_hz)?.samples);
+            samples.extend(clip.mono().resampled(first.sample_rate_hz, limits)?.samples);
         }
+        let frames = joined.frames() as u64;
+        check_size(frames, joined.sample_rate_hz, channels, limits)?;
     }
-    Ok(Waveform {
-        sample_rate_hz: first.sample_rate_hz,
-        channels,
-        samples,
-    })
+    Ok(joined)
 }
 
 #[cfg(test)]
@@ -122,6 +130,10 @@ mod tests {
             channels,
             samples: samples.to_vec(),
         }
+    }
+
+    fn concat(clips: &[Waveform], gap: Duration) -> Result<Waveform, Error> {
+        concat_with_silence(clips, gap, &Limits::default())
     }
 
     #[test]
@@ -141,7 +153,7 @@ mod tests {
 
     #[test]
     fn silence_lies_between_clips_only() {
-        let joined = concat_with_silence(
+        let joined = concat(
             &[
                 clip(10, 1, &[1.0, 2.0]),
                 clip(10, 1, &[3.0]),
@@ -159,15 +171,14 @@ mod tests {
     #[test]
     fn clips_that_agree_keep_their_channels() {
         let stereo = clip(10, 2, &[1.0, 2.0]);
-        let joined =
-            concat_with_silence(&[stereo.clone(), stereo], Duration::from_millis(100)).unwrap();
+        let joined = concat(&[stereo.clone(), stereo], Duration::from_millis(100)).unwrap();
         assert_eq!(joined.channels, 2);
         assert_eq!(joined.samples, [1.0, 2.0, 0.0, 0.0, 1.0, 2.0]);
     }
 
     #[test]
     fn clips_that_differ_become_mono_at_the_first_rate() {
-        let joined = concat_with_silence(
+        let joined = concat(
             &[clip(16_000, 1, &[0.0; 1600]), clip(8000, 2, &[0.0; 1600])],
             Duration::from_secs(1),
         )
@@ -177,7 +188,24 @@ mod tests {
     }
 
     #[test]
+    fn a_result_over_the_limits_is_refused() {
+        let second = clip(1000, 1, &[0.0; 1000]);
+        let joined = |seconds: f64, bytes: u64| {
+            let limits = Limits {
+                seconds,
+                bytes,
+                ..Limits::default()
+            };
+            let gap = Duration::from_secs(1);
+            concat_with_silence(&[second.clone(), second.clone()], gap, &limits)
+        };
+        assert_eq!(joined(3.0, 12_000).unwrap().frames(), 3000);
+        assert!(joined(2.9, 12_000).unwrap_err().is_limit());
+        assert!(joined(3.0, 11_999).unwrap_err().is_limit());
+    }
+
+    #[test]
     fn nothing_to_play_is_an_error() {
-        assert!(concat_with_silence(&[], Duration::ZERO).is_err());
+        assert!(concat(&[], Duration::ZERO).is_err());
     }
 }

@@ -1,14 +1,17 @@
+use std::ops::RangeInclusive;
+
 use rubato::{
     Fft, FixedSync, Resampler,
     audioadapter_buffers::{direct::InterleavedSlice, owned::InterleavedOwned},
 };
 
-use super::Waveform;
-use crate::Error;
+use super::{Waveform, decode::check_size};
+use crate::{Error, Limits};
 
-/// The fastest rate in use, for studio recordings at 768 kHz. The resampler's working memory
-/// grows with the rate, so a rate beyond reason is refused.
-pub(super) const MAX_SAMPLE_RATE_HZ: u32 = 768_000;
+/// From below any rate in use to the fastest, 768 kHz in studios. At a rate of 1 Hz a few bytes
+/// would be hours of sound, and the resampler's working memory grows with the rate, so rates beyond
+/// reason are refused.
+pub(super) const SAMPLE_RATES_HZ: RangeInclusive<u32> = 1000..=768_000;
 
 /// The least number of frames that the resampler filters at once. Shorter blocks blur the edge of
 /// the filter near half the sampling rate.
@@ -22,13 +25,15 @@ impl Waveform {
     ///
     /// # Errors
     ///
-    /// When either rate is zero or over 768 kHz.
-    pub fn resampled(&self, hz: u32) -> Result<Self, Error> {
+    /// When either rate is below 1 kHz or over 768 kHz, and [`Error::LimitExceeded`] when the
+    /// result would be longer or larger than `limits` allow.
+    pub fn resampled(&self, hz: u32, limits: &Limits) -> Result<Self, Error> {
         if hz == self.sample_rate_hz {
             return Ok(self.clone());
         }
         check_rate(self.sample_rate_hz)?;
         check_rate(hz)?;
+        check_size(expected_frames(self, hz) as u64, hz, self.channels, limits)?;
         let mut samples = if self.samples.is_empty() {
             Vec::new()
         } else {
@@ -44,12 +49,13 @@ impl Waveform {
 }
 
 fn check_rate(hz: u32) -> Result<(), Error> {
-    if (1..=MAX_SAMPLE_RATE_HZ).contains(&hz) {
+    if SAMPLE_RATES_HZ.contains(&hz) {
         return Ok(());
     }
+    let (least, most) = SAMPLE_RATES_HZ.into_inner();
     Err(Error::audio(
         "samples",
-        format!("a rate of `{hz}` Hz is outside 1 to {MAX_SAMPLE_RATE_HZ} Hz"),
+        format!("a rate of `{hz}` Hz is outside {least} to {most} Hz"),
     ))
 }
 
@@ -117,6 +123,10 @@ mod tests {
         }
     }
 
+    fn resampled(waveform: &Waveform, hz: u32) -> Result<Waveform, Error> {
+        waveform.resampled(hz, &Limits::default())
+    }
+
     #[test]
     fn lengths_are_exact() {
         let cases = [
@@ -129,7 +139,7 @@ mod tests {
             (44_100, 16_000, 0, 0),
         ];
         for (from, to, frames, expected) in cases {
-            let resampled = tone(100.0, from, frames).resampled(to).unwrap();
+            let resampled = resampled(&tone(100.0, from, frames), to).unwrap();
             assert_eq!(
                 resampled.frames(),
                 expected,
@@ -146,7 +156,7 @@ mod tests {
             (8_000, 16_000),
             (48_000, 16_000),
         ] {
-            let resampled = tone(440.0, from, from as usize).resampled(to).unwrap();
+            let resampled = resampled(&tone(440.0, from, from as usize), to).unwrap();
             let expected = tone(440.0, to, to as usize);
             // The ends lean on silence outside the clip.
             let inner = 400..to as usize - 400;
@@ -159,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_tone_above_the_new_limit_is_removed_and_does_not_fold_back() {
-        let resampled = tone(11_000.0, 44_100, 44_100).resampled(16_000).unwrap();
+        let resampled = resampled(&tone(11_000.0, 44_100, 44_100), 16_000).unwrap();
         let loudest = resampled.samples[400..15_600]
             .iter()
             .fold(0.0_f32, |a, b| a.max(b.abs()));
@@ -174,7 +184,7 @@ mod tests {
             samples: mono.samples.iter().flat_map(|&s| [s, 0.0]).collect(),
             ..mono
         };
-        let resampled = stereo.resampled(16_000).unwrap();
+        let resampled = resampled(&stereo, 16_000).unwrap();
         assert!(
             resampled
                 .samples
@@ -187,7 +197,26 @@ mod tests {
 
     #[test]
     fn impossible_rates_are_refused() {
-        assert!(tone(1.0, 8000, 10).resampled(0).is_err());
-        assert!(tone(1.0, 8000, 10).resampled(u32::MAX).is_err());
+        for hz in [0, 999, 768_001, u32::MAX] {
+            assert!(resampled(&tone(1.0, 8000, 10), hz).is_err(), "{hz}");
+            assert!(resampled(&tone(1.0, hz, 10), 8000).is_err(), "{hz}");
+        }
+    }
+
+    #[test]
+    fn a_result_over_the_limits_is_refused_before_it_is_made() {
+        // Three minutes at the slowest rate are 0.7 MB, and 46 MB at 64 kHz.
+        let slow = tone(100.0, 1000, 180_000);
+        let limits = Limits {
+            bytes: 1 << 20,
+            ..Limits::default()
+        };
+        let error = slow.resampled(64_000, &limits).unwrap_err();
+        assert!(error.is_limit(), "{error}");
+        let limits = Limits {
+            seconds: 179.0,
+            ..Limits::default()
+        };
+        assert!(slow.resampled(2000, &limits).unwrap_err().is_limit());
     }
 }

@@ -25,7 +25,7 @@ use omnireward_core::{MediaRef, MediaSource};
 
 pub use render::{Projection, Shading, SheetConfig, render_sheet};
 
-use crate::{Error, Format, Limits, RgbaImage, read, sniff};
+use crate::{Error, Format, Limits, RgbaImage, read, sniff::sniff_or_error};
 
 /// A triangle mesh with what is needed to draw it.
 ///
@@ -63,7 +63,7 @@ impl Mesh {
     }
 
     /// Files that the mesh refers to for its colours and that could not be had, as it names them.
-    /// The mesh is drawn in plain colours instead.
+    /// The mesh is drawn in plain colours instead. At most 64 are listed.
     pub fn missing_files(&self) -> &[String] {
         &self.missing_files
     }
@@ -158,21 +158,21 @@ impl std::fmt::Debug for MeshSource<'_> {
 pub fn decode(bytes: &[u8], source: &MeshSource<'_>, limits: &Limits) -> Result<Mesh, Error> {
     limits.check_bytes(bytes.len() as u64)?;
     let mut side = side::SideFiles::new(source, limits);
-    match sniff(bytes) {
-        Some(Format::Obj) => obj::decode(bytes, &mut side, limits),
-        Some(Format::Ply) => ply::decode(bytes, &mut side, limits),
-        Some(Format::Stl) => stl::decode(bytes, limits),
-        Some(format @ (Format::Gltf | Format::Glb)) => {
-            gltf::decode(bytes, format, &mut side, limits)
-        }
-        Some(Format::Off) => off::decode(bytes, limits),
-        Some(other) => Err(Error::WrongKind {
+    let format = match sniff_or_error(bytes) {
+        // An OBJ file has no signature; one without a statement is still to be told from noise.
+        Err(_) if has_extension(source.name, "obj") => Format::Obj,
+        sniffed => sniffed?,
+    };
+    match format {
+        Format::Obj => obj::decode(bytes, &mut side, limits),
+        Format::Ply => ply::decode(bytes, &mut side, limits),
+        Format::Stl => stl::decode(bytes, limits),
+        Format::Gltf | Format::Glb => gltf::decode(bytes, format, &mut side, limits),
+        Format::Off => off::decode(bytes, limits),
+        other => Err(Error::WrongKind {
             expected: "a mesh",
             found: other.name(),
         }),
-        // An OBJ file has no signature; one without a statement is still to be told from noise.
-        None if has_extension(source.name, "obj") => obj::decode(bytes, &mut side, limits),
-        None => Err(crate::audio::unknown_format(bytes)),
     }
 }
 

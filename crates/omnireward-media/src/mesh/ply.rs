@@ -40,7 +40,7 @@ pub(super) fn decode(
         shared: 0,
     };
 
-    let mut body = Body::new(&bytes[header.body_start..], header.encoding);
+    let mut body = Body::new(&bytes[header.body_start..], header.encoding, limits);
     for element in &header.elements {
         body.check_claim(element)?;
         match element.name.as_str() {

@@ -56,12 +56,15 @@ pub(super) fn fetch(
     read_file(&path, name, limits)
 }
 
+/// How many missing files are noted. More say nothing new, and a hostile file can name a million.
+const MOST_MISSING: usize = 64;
+
 /// Fetches what a mesh names, within the limits for all of it together, each picture once.
 pub(super) struct SideFiles<'a> {
     source: &'a MeshSource<'a>,
     limits: Limits,
     images: HashMap<String, Option<Arc<RgbaImage>>>,
-    /// What could not be had, in the order it was asked for.
+    /// What could not be had, in the order it was asked for, up to [`MOST_MISSING`] names.
     pub(super) missing: Vec<String>,
 }
 
@@ -130,7 +133,7 @@ impl<'a> SideFiles<'a> {
     }
 
     fn note_missing(&mut self, name: &str) {
-        if !self.missing.iter().any(|noted| noted == name) {
+        if self.missing.len() < MOST_MISSING && !self.missing.iter().any(|noted| noted == name) {
             self.missing.push(name.to_owned());
         }
     }

@@ -16,14 +16,12 @@ use ::image::{
 
 use super::{
     VideoInfo,
-    fields::Fields,
     h264::{spend_work, work_limit},
 };
 use crate::{
     Error, Format, Limits,
     contain::contain,
-    image::{allocation_limits, decode_on_white, on_white},
-};
+    image::{allocation_limits, decode_on_white, on_white}, fields::Fields};
 
 /// An animation whose frames have been counted.
 #[derive(Debug)]

@@ -2,14 +2,13 @@
 //! index may be missing or wrong.
 
 use super::{
-    fields::Fields,
     h264_headers::{
         DisplayCounter, Framing, PictureOrder, SPS, SequenceParameters, is_slice, nal_type,
     },
     mp4::parse_h264_configuration,
     track::{Codec, H264, Sample, Track, is_idr},
 };
-use crate::{Error, Format, Limits};
+use crate::{Error, Format, Limits, fields::Fields};
 
 /// The first video stream.
 pub(super) fn demux(bytes: &[u8], limits: &Limits) -> Result<Track, Error> {

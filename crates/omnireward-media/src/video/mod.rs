@@ -11,7 +11,6 @@ mod animation;
 mod avi;
 mod bits;
 mod ffmpeg;
-mod fields;
 mod h264;
 mod h264_headers;
 mod mp4;

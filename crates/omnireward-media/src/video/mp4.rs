@@ -4,11 +4,14 @@
 //! many entries as it claims, and a file of a kilobyte can claim four thousand million.
 
 use super::{
-    fields::Fields,
     h264_headers::{Framing, SequenceParameters},
     track::{Codec, Sample, Track},
 };
-use crate::{Error, Format, Limits};
+use crate::{
+    Error, Format, Limits,
+    boxes::{Edit, TrackHeader, boxes, edits, find, versioned},
+    fields::Fields,
+};
 
 /// The first enabled video stream, or the first video stream when none is enabled.
 pub(super) fn demux(bytes: &[u8], limits: &Limits) -> Result<Track, Error> {
@@ -64,50 +67,6 @@ pub(super) fn demux(bytes: &[u8], limits: &Limits) -> Result<Track, Error> {
     .checked(bytes, limits)
 }
 
-struct Box<'a> {
-    kind: [u8; 4],
-    /// Where the box begins, header included, in the bytes that were searched.
-    start: usize,
-    body: &'a [u8],
-}
-
-/// The boxes in `bytes`, up to the first that is malformed or reaches past the end.
-fn boxes(bytes: &[u8]) -> impl Iterator<Item = Box<'_>> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let mut header = Fields::new(bytes.get(start..)?);
-        let size = header.u32()?;
-        let kind = header.array()?;
-        let (header_length, size) = match size {
-            0 => (8, bytes.len() - start),
-            1 => (16, usize::try_from(header.u64()?).ok()?),
-            size => (8, size as usize),
-        };
-        let end = start.checked_add(size)?;
-        let body = bytes.get(start + header_length..end)?;
-        let found = Box { kind, start, body };
-        start = end;
-        Some(found)
-    })
-}
-
-fn find(bytes: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
-    boxes(bytes)
-        .find(|found| found.kind == kind)
-        .map(|found| found.body)
-}
-
-/// Fields of a box that begins with a version and flags, and those two.
-fn versioned(body: &[u8]) -> Option<(u8, u32, Fields<'_>)> {
-    let mut fields = Fields::new(body);
-    let version_and_flags = fields.u32()?;
-    Some((
-        (version_and_flags >> 24) as u8,
-        version_and_flags & 0x00FF_FFFF,
-        fields,
-    ))
-}
-
 /// Ticks per second, from an `mvhd` or `mdhd` box.
 fn parse_header_ticks(body: &[u8]) -> Option<u32> {
     let (version, _, mut fields) = versioned(body)?;
@@ -119,16 +78,14 @@ struct Stream<'a> {
     id: u32,
     is_enabled: bool,
     ticks_per_second: u32,
-    edits: Option<&'a [u8]>,
+    edits: Vec<Edit>,
     table: &'a [u8],
 }
 
 impl<'a> Stream<'a> {
     /// Reads a `trak` box; `None` when it is not a video stream or is malformed.
     fn find(track: &'a [u8]) -> Option<Self> {
-        let (version, flags, mut header) = versioned(find(track, *b"tkhd")?)?;
-        header.skip(if version == 1 { 16 } else { 8 })?;
-        let id = header.u32()?;
+        let TrackHeader { id, is_enabled } = TrackHeader::parse(track)?;
         let media = find(track, *b"mdia")?;
         let mut handler = Fields::new(find(media, *b"hdlr")?);
         handler.skip(8)?;
@@ -137,9 +94,9 @@ impl<'a> Stream<'a> {
         }
         Some(Self {
             id,
-            is_enabled: flags & 1 == 1,
+            is_enabled,
             ticks_per_second: parse_header_ticks(find(media, *b"mdhd")?)?,
-            edits: find(track, *b"edts").and_then(|edits| find(edits, *b"elst")),
+            edits: edits(track).unwrap_or_default(),
             table: find(find(media, *b"minf")?, *b"stbl")?,
         })
     }
@@ -147,8 +104,9 @@ impl<'a> Stream<'a> {
     /// The spans of the stream that are shown, in its ticks. None means all of it.
     fn shown(&self, movie_ticks: u32) -> Vec<Span> {
         self.edits
-            .and_then(|edits| parse_edits(edits, movie_ticks, self.ticks_per_second))
-            .unwrap_or_default()
+            .iter()
+            .map(|edit| Span::of(edit, movie_ticks, self.ticks_per_second))
+            .collect()
     }
 }
 
@@ -157,33 +115,21 @@ struct Span {
     end: i64,
 }
 
-fn parse_edits(body: &[u8], movie_ticks: u32, ticks_per_second: u32) -> Option<Vec<Span>> {
-    let (version, _, mut fields) = versioned(body)?;
-    let count = fields.u32()?;
-    let mut spans = Vec::new();
-    for _ in 0..count {
-        let (length, start) = if version == 1 {
-            (fields.u64()?, fields.u64()? as i64)
-        } else {
-            (u64::from(fields.u32()?), i64::from(fields.u32()? as i32))
-        };
-        fields.skip(4)?; // rate
-        // An empty edit delays the stream and shows nothing of it.
-        if start < 0 {
-            continue;
-        }
+impl Span {
+    fn of(edit: &Edit, movie_ticks: u32, ticks_per_second: u32) -> Self {
+        let clamped = |ticks: u128| i64::try_from(ticks).unwrap_or(i64::MAX);
         // Movie ticks become stream ticks, rounded to nearest; no length means to the end.
-        let scaled = (u128::from(length) * u128::from(ticks_per_second)
+        let scaled = (u128::from(edit.length) * u128::from(ticks_per_second)
             + u128::from(movie_ticks / 2))
             / u128::from(movie_ticks);
-        let end = if length == 0 {
+        let start = clamped(u128::from(edit.start));
+        let end = if edit.length == 0 {
             i64::MAX
         } else {
-            start.saturating_add(i64::try_from(scaled).unwrap_or(i64::MAX))
+            start.saturating_add(clamped(scaled))
         };
-        spans.push(Span { start, end });
+        Self { start, end }
     }
-    Some(spans)
 }
 
 struct Description {
@@ -226,16 +172,20 @@ pub(super) fn parse_h264_configuration(body: &[u8]) -> Option<(Codec, SequencePa
     let mut parameter_sets = Vec::new();
     let sequence_sets = fields.u8()? & 0x1F;
     for _ in 0..sequence_sets {
-        let length = fields.u16()?;
-        parameter_sets.push(fields.take(usize::from(length))?.to_vec());
+        parameter_sets.push(read_parameter_set(&mut fields)?);
     }
     let parameters = SequenceParameters::parse(parameter_sets.first()?)?;
     let picture_sets = fields.u8()?;
     for _ in 0..picture_sets {
-        let length = fields.u16()?;
-        parameter_sets.push(fields.take(usize::from(length))?.to_vec());
+        parameter_sets.push(read_parameter_set(&mut fields)?);
     }
     Some((Codec::h264(framing, parameters, parameter_sets), parameters))
+}
+
+fn read_parameter_set(fields: &mut Fields<'_>) -> Option<Vec<u8>> {
+    let length = fields.u16()?;
+    let set = fields.take(usize::from(length))?;
+    (!set.is_empty()).then(|| set.to_vec())
 }
 
 fn other_codec(kind: [u8; 4]) -> Codec {
@@ -635,5 +585,34 @@ impl<'a> Run<'a> {
             *offset = offset.saturating_add(u64::from(size));
         }
         Some(samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_parameter_set_is_malformed() {
+        assert!(parse_h264_configuration(&[1, 66, 0, 30, 0xFF, 0xE1, 0, 0, 0]).is_none());
+    }
+
+    #[test]
+    fn boxes_end_where_one_lies_about_its_size() {
+        let bytes = [
+            0, 0, 0, 9, b'f', b'r', b'e', b'e', 7, 0, 0, 0, 3, b'm', b'o', b'o', b'v',
+        ];
+        let found: Vec<_> = boxes(&bytes)
+            .map(|found| (found.kind, found.body))
+            .collect();
+        assert_eq!(found, [(*b"free", &[7][..])]);
+        assert!(boxes(&[0xFF; 64]).next().is_none());
+    }
+
+    #[test]
+    fn runs_expand_to_what_is_asked_and_no_further() {
+        let body = [&[0; 4][..], &[0, 0, 0, 1], &[0xFF; 4], &[0, 0, 0, 5]].concat();
+        assert_eq!(expand_runs(&body, 3), Some(vec![5; 3]));
+        assert_eq!(expand_runs(&body[..10], 3), None);
     }
 }

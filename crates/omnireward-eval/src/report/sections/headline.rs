@@ -226,7 +226,7 @@ fn row(series: Series<'_>, several: bool, own: bool) -> Option<TableRow> {
         Cell::percent(results.overall.micro.value),
         Cell::percent(results.overall.micro.coverage),
         Cell::percent(results.position.consistency),
-        Cell::percent(results.position.first_position_share),
+        Cell::percent(results.position.first_position_bias()),
         Cell::count(u64::from(usage.requests)),
         Cell::number(
             words::about(usage.prompt_tokens + usage.completion_tokens),

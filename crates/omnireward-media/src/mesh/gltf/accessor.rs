@@ -7,8 +7,9 @@ use ::gltf::{
 use super::buffers::Buffers;
 use crate::Error;
 
-/// Reads accessors with every bound checked. Their counts must have been held against the limits,
-/// since an accessor without a view stands for zeros that no byte of the file pays for.
+/// Reads accessors with every bound checked. An accessor without a view stands for zeros that no
+/// byte of the file pays for, so its count is believed only where the caller has held it against
+/// the limits: as the number of vertices, or as that of vertex numbers.
 pub(super) struct Accessors<'a> {
     format: &'static str,
     buffers: &'a Buffers,
@@ -19,12 +20,20 @@ impl<'a> Accessors<'a> {
         Self { format, buffers }
     }
 
-    /// Vectors of `N` numbers. Whole numbers become fractions where the accessor says
-    /// `normalized`.
+    /// Vectors of `N` numbers, one for each vertex. Whole numbers become fractions where the
+    /// accessor says `normalized`.
     pub(super) fn floats<const N: usize>(
         &self,
         accessor: &Accessor<'_>,
+        vertices: usize,
     ) -> Result<Vec<[f32; N]>, Error> {
+        let count = accessor.count();
+        if count != vertices {
+            return Err(self.error(
+                accessor,
+                format!("has `{count}` elements for {vertices} vertices"),
+            ));
+        }
         if accessor.dimensions().multiplicity() != N {
             return Err(self.error(accessor, format!("has not {N} numbers an element")));
         }
@@ -35,18 +44,22 @@ impl<'a> Accessors<'a> {
         })
     }
 
-    /// Linear RGBA from three or four numbers.
-    pub(super) fn colors(&self, accessor: &Accessor<'_>) -> Result<Vec<[f32; 4]>, Error> {
+    /// Linear RGBA from three or four numbers, one for each vertex.
+    pub(super) fn colors(
+        &self,
+        accessor: &Accessor<'_>,
+        vertices: usize,
+    ) -> Result<Vec<[f32; 4]>, Error> {
         let clamped = |color: [f32; 4]| color.map(|x| x.clamp(0.0, 1.0));
         if accessor.dimensions().multiplicity() == 3 {
-            let rgb = self.floats::<3>(accessor)?;
+            let rgb = self.floats::<3>(accessor, vertices)?;
             return Ok(rgb
                 .into_iter()
                 .map(|[r, g, b]| clamped([r, g, b, 1.0]))
                 .collect());
         }
         Ok(self
-            .floats::<4>(accessor)?
+            .floats::<4>(accessor, vertices)?
             .into_iter()
             .map(clamped)
             .collect())
@@ -72,6 +85,12 @@ impl<'a> Accessors<'a> {
     ) -> Result<Vec<T>, Error> {
         let size = accessor.size();
         let count = accessor.count();
+        if let Some(sparse) = accessor.sparse().filter(|sparse| sparse.count() > count) {
+            return Err(self.error(
+                accessor,
+                format!("replaces `{}` of {count} elements", sparse.count()),
+            ));
+        }
         let mut elements = match accessor.view() {
             Some(view) => {
                 let stride = view.stride().unwrap_or(size);

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, sync::Arc};
 
-use ::gltf::{Document, Material, image::Source, material::AlphaMode, texture};
+use ::gltf::{Document, Material, material::AlphaMode, texture};
 
 use super::{
     super::{Alpha, Material as Surface, Texture, Wrap, builder::Builder, side::SideFiles},
@@ -134,17 +134,23 @@ impl<'d> Materials<'d> {
         buffers: &Buffers,
         side: &mut SideFiles<'_>,
     ) -> Result<Option<Arc<RgbaImage>>, Error> {
-        let Some(image) = self.document.images().nth(index) else {
+        // As the file has it: the reader's own view of an image panics where the image names
+        // neither a view nor a file, or a view without a media type.
+        let Some(image) = self.document.as_json().images.get(index) else {
             return Ok(None);
         };
         let name = format!("image {index}");
-        match image.source() {
-            Source::View { view, .. } => side.image(buffers.view(&view)?, &name),
-            Source::Uri { uri, .. } => match embedded(uri) {
+        let view = image
+            .buffer_view
+            .and_then(|view| self.document.views().nth(view.value()));
+        match (view, &image.uri) {
+            (Some(view), _) => side.image(buffers.view(&view)?, &name),
+            (None, Some(uri)) => match embedded(uri) {
                 // Bytes that are no base64 are no picture either.
                 Some(bytes) => side.image(&bytes.unwrap_or_default(), &name),
                 None => side.image_file(&decoded_uri(uri)),
             },
+            (None, None) => side.image(&[], &name),
         }
     }
 }

@@ -64,6 +64,7 @@ fn parse(bytes: &[u8], format: Format) -> Result<(Document, Option<Vec<u8>>), Er
     let malformed = |cause: ::gltf::Error| {
         Error::mesh(format.name(), "the scene description is malformed").caused_by(cause)
     };
+    check_container(bytes, format)?;
     let Gltf { document, blob } = Gltf::from_slice_without_validation(bytes).map_err(malformed)?;
     let mut json = document.into_json();
     // The reader's own check knows fewer extensions than we can do without.
@@ -79,6 +80,24 @@ fn parse(bytes: &[u8], format: Format) -> Result<(Document, Option<Vec<u8>>), Er
     }
     let document = Document::from_json(json).map_err(malformed)?;
     Ok((document, blob))
+}
+
+/// Refuses a GLB file whose stated length is less than its own header, which the reader subtracts.
+fn check_container(bytes: &[u8], format: Format) -> Result<(), Error> {
+    const HEADER_BYTES: u32 = 12;
+    let stated = bytes.get(8..).and_then(|rest| rest.first_chunk());
+    match stated {
+        Some(&length) if format == Format::Glb && u32::from_le_bytes(length) < HEADER_BYTES => {
+            Err(Error::mesh(
+                format.name(),
+                format!(
+                    "a length of `{}` bytes is less than its header's",
+                    u32::from_le_bytes(length)
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 struct Scene<'r, 's> {
@@ -140,10 +159,10 @@ impl Scene<'_, '_> {
             self.builder.faceless += 1;
             return Ok(());
         };
-        let vertices = positions.count() as u64;
+        let vertices = positions.count();
         let corners = primitive
             .indices()
-            .map_or(vertices, |indices| indices.count() as u64);
+            .map_or(vertices, |indices| indices.count()) as u64;
         if corners < 3 {
             return Ok(());
         }
@@ -151,19 +170,19 @@ impl Scene<'_, '_> {
             Mode::Triangles => corners / 3,
             _ => corners - 2,
         };
-        self.builder.check_claim(vertices, triangles)?;
+        self.builder.check_claim(vertices as u64, triangles)?;
 
         let accessors = Accessors::new(self.format, self.buffers);
-        let positions = accessors.floats::<3>(&positions)?;
+        let positions = accessors.floats::<3>(&positions, vertices)?;
         let (material, uv_source) = self.materials.of(
             &primitive.material(),
             &mut self.builder,
             self.buffers,
             self.side,
         )?;
-        let uv = Self::uv(primitive, uv_source, &accessors)?;
+        let uv = Self::uv(primitive, uv_source, &accessors, vertices)?;
         let colors = match primitive.get(&Semantic::Colors(0)) {
-            Some(colors) => accessors.colors(&colors)?,
+            Some(colors) => accessors.colors(&colors, vertices)?,
             None => Vec::new(),
         };
         let indices = match primitive.indices() {
@@ -195,6 +214,7 @@ impl Scene<'_, '_> {
         primitive: &Primitive<'_>,
         source: Option<UvSource>,
         accessors: &Accessors<'_>,
+        vertices: usize,
     ) -> Result<Vec<[f32; 2]>, Error> {
         let Some(source) = source else {
             return Ok(Vec::new());
@@ -202,7 +222,7 @@ impl Scene<'_, '_> {
         let Some(accessor) = primitive.get(&Semantic::TexCoords(source.set)) else {
             return Ok(Vec::new());
         };
-        let uv = accessors.floats::<2>(&accessor)?;
+        let uv = accessors.floats::<2>(&accessor, vertices)?;
         Ok(uv.into_iter().map(|uv| source.transformed(uv)).collect())
     }
 

@@ -3,13 +3,14 @@ use super::{
     FORMAT,
     header::{Element, Encoding, Property, Scalar},
 };
-use crate::Error;
+use crate::{Error, Limits};
 
 /// The data after the header, read value by value.
 #[derive(Debug)]
 pub(super) struct Body<'a> {
     rest: &'a [u8],
     encoding: Encoding,
+    limits: &'a Limits,
 }
 
 /// The values of one row, property by property. A 64-bit float holds every number type exactly.
@@ -33,8 +34,12 @@ impl Row {
 }
 
 impl<'a> Body<'a> {
-    pub(super) const fn new(rest: &'a [u8], encoding: Encoding) -> Self {
-        Self { rest, encoding }
+    pub(super) const fn new(rest: &'a [u8], encoding: Encoding, limits: &'a Limits) -> Self {
+        Self {
+            rest,
+            encoding,
+            limits,
+        }
     }
 
     /// Refuses a count of rows that the bytes left cannot hold.
@@ -68,31 +73,43 @@ impl<'a> Body<'a> {
     ) -> Result<(), Error> {
         let mut row = Row::default();
         for number in 0..element.count {
-            self.row(element, &mut row).map_err(|reason| {
-                let name = shortened(&element.name);
-                Error::mesh(FORMAT, format!("{name} {number}: {reason}"))
-            })?;
+            self.row(element, number, &mut row)?;
             take(number, &row)?;
         }
         Ok(())
     }
 
-    fn row(&mut self, element: &Element, row: &mut Row) -> Result<(), String> {
+    fn row(&mut self, element: &Element, number: u64, row: &mut Row) -> Result<(), Error> {
+        let malformed = |reason: String| {
+            let name = shortened(&element.name);
+            Error::mesh(FORMAT, format!("{name} {number}: {reason}"))
+        };
         row.values.clear();
         row.starts.clear();
         row.starts.push(0);
         for property in &element.properties {
             let count = match property.length {
                 None => 1,
-                Some(length) => self.length(length)?,
+                Some(length) => {
+                    let length = self.length(length).map_err(malformed)?;
+                    self.check_length(length)?;
+                    length
+                }
             };
             for _ in 0..count {
-                let value = self.value(property.scalar)?;
+                let value = self.value(property.scalar).map_err(malformed)?;
                 row.values.push(value);
             }
             row.starts.push(row.values.len());
         }
         Ok(())
+    }
+
+    /// Refuses a list that no mesh within the limits needs: a face of `n` corners is `n - 2`
+    /// triangles and has two texture coordinates a corner. A value may be a byte in the file and
+    /// takes eight here.
+    fn check_length(&self, length: u64) -> Result<(), Error> {
+        self.limits.check_triangles((length / 2).saturating_sub(2))
     }
 
     /// The length of a list. Nothing is allocated for it ahead of the values.

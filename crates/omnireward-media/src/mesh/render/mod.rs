@@ -19,7 +19,7 @@ use texture::Mipmaps;
 use vector::{add, length, scaled, sub};
 
 use super::{Axis, Mesh};
-use crate::RgbImage;
+use crate::{Error, RgbImage};
 
 /// How a sheet of views is laid out and drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +93,12 @@ impl Default for SheetConfig {
 /// All views have the same scale, which is the largest at which the object fits. Both sides of
 /// every triangle are drawn, since generated meshes turn them either way. Values outside the
 /// ranges that [`SheetConfig`] states are moved into them.
-pub fn render_sheet(mesh: &Mesh, config: &SheetConfig) -> RgbImage {
+///
+/// # Errors
+///
+/// [`Error::LimitExceeded`] when so many large triangles lie over one another that a view would be
+/// drawn more than a thousand times over.
+pub fn render_sheet(mesh: &Mesh, config: &SheetConfig) -> Result<RgbImage, Error> {
     let views = config.views.clamp(1, 64);
     let size = config.view_size.clamp(1, 2048);
     let columns = config.columns.clamp(1, views);
@@ -115,12 +120,12 @@ pub fn render_sheet(mesh: &Mesh, config: &SheetConfig) -> RgbImage {
     }
     let mut raster = Raster::new(size * samples);
     for (view, camera) in (0..).zip(&cameras) {
-        raster.draw(&scene, camera, zoom);
+        raster.draw(&scene, camera, zoom)?;
         let shader = Shader::new(&scene, camera, &raster, config.background, samples);
         let (left, top) = (view % columns * size, view / columns * size);
         shader.resolve(&mut sheet, left, top, size);
     }
-    sheet
+    Ok(sheet)
 }
 
 /// What is drawn: the mesh turned so that Y is up, within the unit sphere around the origin.

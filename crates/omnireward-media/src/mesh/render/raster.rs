@@ -1,10 +1,16 @@
 use super::{super::Alpha, Scene, camera::Camera};
+use crate::{Error, error::LimitKind};
 
 /// Subdivisions of a sample that corners are rounded to.
 const SUBSAMPLE: f32 = 256.0;
 
 /// No triangle.
 pub(super) const NOTHING: u32 = u32::MAX;
+
+/// How many times over a view may be drawn: the boxes around all triangles may have this many times
+/// the samples of the view. A mesh is mostly a few layers of small triangles; five million triangles
+/// that each fill the view would take an hour.
+const MOST_LAYERS: u64 = 1024;
 
 /// Which triangle each sample of a square view shows.
 pub(super) struct Raster {
@@ -42,7 +48,17 @@ impl Raster {
     }
 
     /// Draws a view over whatever was there.
-    pub(super) fn draw(&mut self, scene: &Scene<'_>, camera: &Camera, zoom: f32) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitExceeded`], before anything is drawn, when the triangles lie too many times
+    /// over one another.
+    pub(super) fn draw(
+        &mut self,
+        scene: &Scene<'_>,
+        camera: &Camera,
+        zoom: f32,
+    ) -> Result<(), Error> {
         self.nearness.fill(0.0);
         self.triangle.fill(NOTHING);
         self.has_perspective = camera.has_perspective();
@@ -57,6 +73,7 @@ impl Raster {
                     nearness,
                 }
             }));
+        self.check_effort(&scene.mesh.triangles)?;
         for (number, triangle) in (0..).zip(&scene.mesh.triangles) {
             let material = scene.mesh.material_of[number as usize] as usize;
             let solid = scene.mesh.materials[material].alpha == Alpha::Opaque;
@@ -71,6 +88,26 @@ impl Raster {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn check_effort(&self, triangles: &[[u32; 3]]) -> Result<(), Error> {
+        let max = MOST_LAYERS * u64::from(self.size).pow(2);
+        let found = triangles
+            .iter()
+            .filter_map(|&triangle| self.setup(triangle)?.samples(self.size))
+            .map(|([left, right], [top, bottom])| {
+                u64::from(right - left + 1) * u64::from(bottom - top + 1)
+            })
+            .sum::<u64>();
+        if found > max {
+            return Err(Error::LimitExceeded {
+                limit: LimitKind::DrawnSamples,
+                max: max as f64,
+                found: found as f64,
+            });
+        }
+        Ok(())
     }
 
     /// The edges of a triangle, or `None` when it is seen edge-on.
