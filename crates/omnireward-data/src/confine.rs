@@ -74,6 +74,27 @@ pub(crate) fn media(
     })
 }
 
+/// As [`media`], for media that may be in any of several folders: the file in the first folder that
+/// has it, or where it should have been in the first folder of all.
+pub(crate) fn media_in(
+    folders: &[PathBuf],
+    name: &str,
+    modality: Modality,
+    options: &OpenOptions,
+) -> Result<MediaRef, RowError> {
+    let mut expected = None;
+    for folder in folders {
+        let medium = media(folder, name, modality, options)?;
+        match &medium.source {
+            MediaSource::File { path, .. } if !path.is_file() => {
+                expected.get_or_insert(medium);
+            }
+            _ => return Ok(medium),
+        }
+    }
+    Ok(expected.expect("a dataset has at least its own folder"))
+}
+
 fn checked(
     root: &Path,
     name: &str,
@@ -151,7 +172,7 @@ fn has_drive(name: &str) -> bool {
 /// cannot lead anywhere.
 fn follow_inside(root: &Path, path: &Path) -> Result<(), PathError> {
     let unexamined = |error: io::Error| PathError::Unexamined(error.kind());
-    let real_root = match root.canonicalize() {
+    let real_root = match or_here(root).canonicalize() {
         Ok(real) => real,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(unexamined(error)),
@@ -172,6 +193,16 @@ fn follow_inside(root: &Path, path: &Path) -> Result<(), PathError> {
         }
     }
     Ok(())
+}
+
+/// The folder itself; the current one for the empty path, which is the parent of a bare file name
+/// and which the system does not know.
+pub(crate) fn or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    }
 }
 
 /// `NotADirectory`: a file stands where the name has a folder. `InvalidFilename`: a component is
@@ -284,6 +315,22 @@ mod tests {
             resolved(&link, "outside/secret"),
             Err(PathError::LeavesByLink)
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_below_a_relative_root_too() {
+        let outside = tempfile::tempdir().unwrap();
+        let here = tempfile::tempdir_in(".").unwrap();
+        let folder = here.path().file_name().unwrap().to_str().unwrap();
+        std::os::unix::fs::symlink(outside.path(), here.path().join("out")).unwrap();
+        fs::write(here.path().join("in"), "").unwrap();
+        // A dataset that is named by a bare file name has the empty path for its root.
+        for (root, before) in [("", format!("{folder}/")), (folder, String::new())] {
+            let resolved = |name: &str| resolved(Path::new(root), &format!("{before}{name}"));
+            assert_eq!(resolved("out/secret"), Err(PathError::LeavesByLink), "{root:?}");
+            assert_eq!(resolved("in"), Ok(Path::new(folder).join("in")));
+        }
     }
 
     #[test]

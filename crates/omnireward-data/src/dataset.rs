@@ -1,5 +1,5 @@
 use std::{
-    collections::HashSet,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -244,13 +244,35 @@ impl Part {
             .map(PathBuf::as_path)
     }
 
-    /// Reads the pairs from the start.
+    /// Reads the pairs from the start. Nothing follows an error that is not a row's.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened, or lacks what all its rows need.
     pub fn open(&self) -> Result<Rows, Error> {
-        (self.opener)()
+        Ok(Box::new(UntilLost {
+            rows: (self.opener)()?,
+            lost: false,
+        }))
+    }
+}
+
+/// Rows up to the first error that loses the rest.
+struct UntilLost {
+    rows: Rows,
+    lost: bool,
+}
+
+impl Iterator for UntilLost {
+    type Item = Result<PreferencePair, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.lost {
+            return None;
+        }
+        let row = self.rows.next()?;
+        self.lost = row.as_ref().is_err_and(|error| !error.is_row());
+        Some(row)
     }
 }
 
@@ -365,8 +387,8 @@ impl Dataset {
 
     /// Reads all wanted pairs, part after part.
     ///
-    /// An error for which [`Error::is_row`] holds loses that row only; any other ends its part,
-    /// and the next part follows. Ids are unique: when one repeats, the later pairs get `#2`, `#3`,
+    /// An error for which [`Error::is_row`] holds loses that row only; any other loses the rest of
+    /// its part, whose file it names, and the next part follows. Ids are unique: when one repeats, the later pairs get `#2`, `#3`,
     /// … in the order of reading.
     pub fn pairs(&self) -> impl Iterator<Item = Result<PreferencePair, Error>> + Send + use<> {
         let options = self.options.clone();
@@ -391,18 +413,25 @@ impl Dataset {
 /// Gives every pair an id of its own.
 #[derive(Default)]
 struct UniqueIds {
-    taken: HashSet<String>,
+    /// The ids that are taken, each with the number that its last repetition got.
+    taken: HashMap<String, u64>,
 }
 
 impl UniqueIds {
     fn claim(&mut self, id: String) -> String {
-        let mut unique = id.clone();
-        let mut number = 1_u64;
-        while !self.taken.insert(unique.clone()) {
+        let Some(mut number) = self.taken.get(&id).copied() else {
+            self.taken.insert(id.clone(), 1);
+            return id;
+        };
+        loop {
             number += 1;
-            unique = format!("{id}#{number}");
+            let unique = format!("{id}#{number}");
+            if let Entry::Vacant(free) = self.taken.entry(unique.clone()) {
+                free.insert(1);
+                self.taken.insert(id, number);
+                return unique;
+            }
         }
-        unique
     }
 }
 
@@ -417,7 +446,7 @@ pub fn matching_formats(path: &Path) -> Vec<Format> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{collections::HashSet, fs};
 
     use super::*;
 
@@ -495,5 +524,43 @@ mod tests {
         let mut ids = UniqueIds::default();
         let claimed = ["a", "a", "a#2", "a", "b"].map(|id| ids.claim(id.to_owned()));
         assert_eq!(claimed, ["a", "a#2", "a#2#2", "a#3", "b"]);
+    }
+
+    #[test]
+    fn an_id_that_repeats_for_ever_does_not_slow_down() {
+        let mut ids = UniqueIds::default();
+        let last = (0..200_000).map(|_| ids.claim("a".to_owned())).last();
+        assert_eq!(last.as_deref(), Some("a#200000"));
+    }
+
+    #[test]
+    fn a_part_ends_where_it_is_lost_and_the_next_one_follows() {
+        let dir = tempfile::tempdir().unwrap();
+        let lost = |file: PathBuf| Error::Empty {
+            path: file,
+            reason: "for a test".to_owned(),
+        };
+        let part = |name: &str| {
+            let file = dir.path().join(name);
+            let path = file.clone();
+            // A reader that would repeat its error for ever.
+            Part::new(None, file, None, move || {
+                let path = path.clone();
+                Ok(Box::new(std::iter::repeat_with(move || Err(lost(path.clone())))))
+            })
+        };
+        let dataset = Dataset {
+            format: Format::Pairs,
+            name: String::new(),
+            root: dir.path().to_owned(),
+            parts: vec![part("a"), part("b")],
+            options: OpenOptions::default(),
+        };
+        let messages: Vec<_> = dataset
+            .pairs()
+            .map(|row| row.unwrap_err().to_string())
+            .collect();
+        assert_eq!(messages.len(), 2);
+        assert!(messages[0].contains("/a`") && messages[1].contains("/b`"));
     }
 }

@@ -88,10 +88,12 @@ pub enum Error {
         source: csv::Error,
     },
     /// A dataset holds no pairs at all.
-    #[error("`{}` holds no pairs", path.display())]
+    #[error("`{}` holds no pairs: {reason}", path.display())]
     Empty {
         /// The file or folder.
         path: PathBuf,
+        /// What pairs would be made of, and what is there instead.
+        reason: String,
     },
     /// Nothing at the path looks like a known format.
     #[error(
@@ -147,6 +149,9 @@ pub enum Error {
 
 impl Error {
     /// Whether only one record is lost: reading goes on with the next one.
+    ///
+    /// While pairs are read, any other error loses the rest of one [`Part`](crate::Part), whose file
+    /// it names; reading goes on with the next part.
     pub const fn is_row(&self) -> bool {
         matches!(self, Self::Row { .. })
     }
@@ -201,6 +206,20 @@ pub enum RowError {
         name: String,
         /// The rule it breaks.
         source: PathError,
+    },
+    /// A record is too long to be held in memory.
+    #[error("longer than the {limit} bytes that are read of one record")]
+    TooLong {
+        /// The longest record that is read, in bytes.
+        limit: usize,
+    },
+    /// A record compares more responses than can sensibly be paired.
+    #[error("{found} responses, at most {limit} are paired")]
+    TooMany {
+        /// How many there are.
+        found: usize,
+        /// The most that are paired.
+        limit: usize,
     },
     /// The record is well formed, but the pair made of it breaks a rule.
     #[error(transparent)]

@@ -6,41 +6,41 @@ use std::{
     path::Path,
 };
 
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::metadata::ParquetMetaData;
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::{Error, formats::parquet_rows};
 
 /// A SHA-256 in hexadecimal over name (relative to `root`), size and content of the files, in the
 /// order of their names. Of parquet files, columns called `bytes` are left out: they hold media.
+/// So are the footer's places and sizes, which shift with them.
 pub(crate) fn of_files<'a>(
     root: &Path,
     files: impl Iterator<Item = &'a Path>,
 ) -> Result<String, Error> {
+    let folder = if root.is_dir() {
+        root
+    } else {
+        root.parent().unwrap_or(Path::new(""))
+    };
     let mut files: Vec<&Path> = files.collect();
     files.sort_unstable();
     files.dedup();
     let mut hasher = Sha256::new();
     for file in files {
-        let name = file.strip_prefix(root).unwrap_or(file);
-        let name = if name.as_os_str().is_empty() {
-            Path::new(file.file_name().unwrap_or_default())
-        } else {
-            name
-        };
-        let size = file.metadata().map_err(Error::reading(file))?.len();
+        let name = file.strip_prefix(folder).unwrap_or(file);
         hasher.update(name.to_string_lossy().as_bytes());
         hasher.update([0]);
-        hasher.update(size.to_le_bytes());
-        if file
+        let is_parquet = file
             .extension()
-            .is_some_and(|extension| extension == "parquet")
-        {
-            add_parquet(file, size, &mut hasher)?;
-        } else {
-            let opened = File::open(file).map_err(Error::reading(file))?;
-            add_all(opened, &mut hasher).map_err(Error::reading(file))?;
+            .is_some_and(|extension| extension == "parquet");
+        let metadata = is_parquet.then(|| parquet_rows::metadata(file));
+        match metadata {
+            Some(Ok(metadata)) => add_labels(file, &metadata, &mut hasher),
+            // A damaged parquet file is told apart by all its bytes.
+            Some(Err(_)) | None => add_whole(file, &mut hasher),
         }
+        .map_err(Error::reading(file))?;
     }
     Ok(hex(&hasher.finalize()))
 }
@@ -67,36 +67,39 @@ pub(crate) fn add_all(mut reader: impl Read, hasher: &mut Sha256) -> io::Result<
     }
 }
 
-fn add_parquet(file: &Path, size: u64, hasher: &mut Sha256) -> Result<(), Error> {
-    let open = || File::open(file).map_err(Error::reading(file));
-    let parquet = SerializedFileReader::new(open()?).map_err(|source| Error::Parquet {
-        file: file.to_owned(),
-        source,
-    })?;
-    let mut data_end = 0;
-    let mut ranges = Vec::new();
-    for group in parquet.metadata().row_groups() {
-        for column in group.columns() {
-            let (start, length) = column.byte_range();
-            data_end = data_end.max(start + length);
-            if column
-                .column_path()
-                .parts()
-                .last()
-                .is_none_or(|name| name != "bytes")
-            {
-                ranges.push((start, length));
-            }
+fn add_whole(file: &Path, hasher: &mut Sha256) -> io::Result<()> {
+    let opened = File::open(file)?;
+    hasher.update(opened.metadata()?.len().to_le_bytes());
+    add_all(opened, hasher)
+}
+
+fn add_labels(file: &Path, metadata: &ParquetMetaData, hasher: &mut Sha256) -> io::Result<()> {
+    for entry in metadata
+        .file_metadata()
+        .key_value_metadata()
+        .into_iter()
+        .flatten()
+    {
+        for text in [Some(&entry.key), entry.value.as_ref()] {
+            hasher.update(text.map_or("", String::as_str));
+            hasher.update([0]);
         }
     }
-    // The footer holds the schema, the statistics and every column's size.
-    ranges.push((data_end, size.saturating_sub(data_end)));
-    let mut opened = open()?;
-    for (start, length) in ranges {
-        opened
-            .seek(SeekFrom::Start(start))
-            .map_err(Error::reading(file))?;
-        add_all((&opened).take(length), hasher).map_err(Error::reading(file))?;
+    let mut opened = File::open(file)?;
+    for group in metadata.row_groups() {
+        hasher.update(group.num_rows().to_le_bytes());
+        for column in group.columns() {
+            let path = column.column_path();
+            hasher.update(path.string());
+            hasher.update([0]);
+            if path.parts().last().is_some_and(|name| name == "bytes") {
+                continue;
+            }
+            let (start, length) = column.byte_range();
+            hasher.update(length.to_le_bytes());
+            opened.seek(SeekFrom::Start(start))?;
+            add_all((&opened).take(length), hasher)?;
+        }
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Files that are one JSON array, read element by element.
 //!
 //! The file is cut into elements by following brackets and strings, so that neither the file nor
-//! the array is ever in memory as a whole, and an element of the wrong shape does not spoil the
-//! next one.
+//! the array is ever in memory as a whole, and an element that is no JSON, too long or of the wrong
+//! shape does not spoil the next one. Only where the array itself is broken, so that nobody can
+//! tell where the next element starts, does the rest of the file get lost.
 
 use std::{
     fs::File,
@@ -10,13 +11,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use omnireward_core::PreferencePair;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Error, Rows,
+    Error, RowError,
     error::Fault,
-    record::{Record, validated},
+    json_lines::{RECORD_LIMIT, append_within},
 };
 
 /// An element of the array and where it stands.
@@ -29,30 +30,6 @@ pub(crate) struct Element {
     pub(crate) value: Value,
 }
 
-/// The pairs of a file, each element turned into none, one or several by `convert`, which also
-/// gets the element's index. An element of the wrong shape is a row error and reading goes on;
-/// broken JSON ends the file.
-pub(crate) fn rows(
-    file: &Path,
-    mut convert: impl FnMut(Record, u64) -> Result<Vec<PreferencePair>, Fault> + Send + 'static,
-) -> Result<Rows, Error> {
-    let path = file.to_owned();
-    let rows = elements(file)?.flat_map(move |element| {
-        element
-            .and_then(|Element { index, line, value }| {
-                Record::new(value)
-                    .and_then(|record| convert(record, index))
-                    .and_then(validated)
-                    .map_err(|fault| in_element(fault, index).at(&path, line))
-            })
-            .map_or_else(
-                |error| vec![Err(error)],
-                |pairs| pairs.into_iter().map(Ok).collect(),
-            )
-    });
-    Ok(Box::new(rows))
-}
-
 /// Names the element's index beside the field, since a line says little in a file without breaks.
 pub(crate) fn in_element(mut fault: Fault, index: u64) -> Fault {
     fault.field = Some(match fault.field {
@@ -62,7 +39,7 @@ pub(crate) fn in_element(mut fault: Fault, index: u64) -> Fault {
     fault
 }
 
-/// The elements of the array in a file. Ends after the first error.
+/// The elements of the array in a file. Ends after the first error that is not an element's.
 pub(crate) fn elements(
     file: &Path,
 ) -> Result<impl Iterator<Item = Result<Element, Error>> + Send + use<>, Error> {
@@ -89,6 +66,7 @@ struct Elements {
     bytes: Bytes,
     state: State,
     index: u64,
+    limit: usize,
 }
 
 impl Iterator for Elements {
@@ -99,23 +77,13 @@ impl Iterator for Elements {
             return None;
         }
         let mut text = Vec::new();
-        let parsed = self.next_text(&mut text).and_then(|line| {
-            line.map(|line| {
-                let value = serde_json::from_slice(&text).map_err(|error| {
-                    self.broken(line + error.line() as u64 - 1, &unplaced(&error))
-                })?;
-                Ok(Element {
-                    index: self.index - 1,
-                    line,
-                    value,
-                })
-            })
-            .transpose()
-        });
-        if parsed.is_err() {
+        let element = self
+            .next_text(&mut text)
+            .and_then(|line| line.map(|line| self.parsed(&text, line)).transpose());
+        if element.as_ref().is_err_and(|error| !error.is_row()) {
             self.state = State::Done;
         }
-        parsed.transpose()
+        element.transpose()
     }
 }
 
@@ -130,11 +98,28 @@ impl Elements {
             },
             state: State::Start,
             index: 0,
+            limit: RECORD_LIMIT,
         })
     }
 
-    /// Puts the text of the next element in `text` and returns the line it starts on; `None` at
-    /// the end of the array.
+    /// The element whose text was cut out last.
+    fn parsed(&self, text: &[u8], line: u64) -> Result<Element, Error> {
+        let index = self.index - 1;
+        let fault = |error: RowError| in_element(error.into(), index).at(&self.file, line);
+        if text.len() > self.limit {
+            return Err(fault(RowError::TooLong { limit: self.limit }));
+        }
+        let mut parser = serde_json::Deserializer::from_slice(text);
+        let value = Value::deserialize(&mut parser).map_err(|error| fault(RowError::Json(error)))?;
+        // Two values without a comma between them: how many elements there are is anybody's guess.
+        parser
+            .end()
+            .map_err(|error| self.broken(line + error.line() as u64 - 1, &unplaced(&error)))?;
+        Ok(Element { index, line, value })
+    }
+
+    /// Puts the text of the next element in `text`, of one that is too long only enough to show it,
+    /// and returns the line it starts on; `None` at the end of the array.
     fn next_text(&mut self, text: &mut Vec<u8>) -> Result<Option<u64>, Error> {
         text.clear();
         if self.state == State::Start {
@@ -156,7 +141,7 @@ impl Elements {
         }
         self.peek()?;
         let line = self.bytes.line;
-        let whole = self.bytes.value(text).map_err(Error::reading(&self.file))?;
+        let whole = self.bytes.value(text, self.limit).map_err(Error::reading(&self.file))?;
         if !whole {
             return Err(self.broken(line, "the file ends inside an element"));
         }
@@ -245,7 +230,7 @@ impl Bytes {
 
     /// Appends the bytes up to the `,` or `]` that ends an element; `false` when the file ends
     /// first.
-    fn value(&mut self, text: &mut Vec<u8>) -> std::io::Result<bool> {
+    fn value(&mut self, text: &mut Vec<u8>, limit: usize) -> std::io::Result<bool> {
         let mut scan = Scan::default();
         loop {
             let buffer = self.reader.fill_buf()?;
@@ -254,7 +239,7 @@ impl Bytes {
             }
             let end = buffer.iter().position(|&byte| scan.ends_before(byte));
             let taken = end.unwrap_or(buffer.len());
-            text.extend_from_slice(&buffer[..taken]);
+            append_within(text, &buffer[..taken], limit);
             let is_break = |byte: &&u8| **byte == b'\n';
             self.line += buffer[..taken].iter().filter(is_break).count() as u64;
             self.reader.consume(taken);
@@ -330,11 +315,46 @@ mod tests {
     }
 
     #[test]
-    fn nothing_follows_an_error() {
-        let file = file_of("[1, tru, 2]");
+    fn an_element_that_is_no_json_is_lost_alone() {
+        let deep = format!("{}1{}", "[".repeat(300), "]".repeat(300));
+        for bad in ["tru", "{\"a\": NaN}", "\"\\ud800\"", "{\"a\" 1}", &deep] {
+            let file = file_of(&format!("[1,\n\n{bad}, 2]"));
+            let found: Vec<_> = elements(file.path()).unwrap().collect();
+            let [Ok(one), Err(Error::Row { line: 3, field, .. }), Ok(two)] = &found[..] else {
+                panic!("{bad}: {}", found.len());
+            };
+            assert_eq!(field.as_deref(), Some("[1]"));
+            assert_eq!((&one.value, &two.value, two.index), (&json!(1), &json!(2), 2));
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"[\"\xff\", 2]").unwrap();
         let found: Vec<_> = elements(file.path()).unwrap().collect();
-        assert_eq!(found.len(), 2);
-        assert!(found[0].is_ok() && found[1].is_err());
+        assert!(found[0].as_ref().is_err_and(Error::is_row) && found[1].is_ok());
+    }
+
+    #[test]
+    fn an_element_that_is_too_long_is_lost_alone() {
+        let file = file_of(&format!("[1, \"{}\", 2]", "x".repeat(200_000)));
+        let mut elements = Elements::open(file.path()).unwrap();
+        elements.limit = 10;
+        let found: Vec<_> = elements.collect();
+        assert!(found.len() == 3 && found[2].is_ok());
+        assert!(matches!(
+            found[1],
+            Err(Error::Row { source: RowError::TooLong { limit: 10 }, .. })
+        ));
+    }
+
+    #[test]
+    fn nothing_follows_a_broken_array() {
+        for text in ["[1, 2 3, 4]", "[1, {} {}, 4]", "[1, 2}, 3]", "[1, 2"] {
+            let file = file_of(text);
+            let found: Vec<_> = elements(file.path()).unwrap().collect();
+            let last = found.last().unwrap();
+            assert!(last.as_ref().is_err_and(|error| !error.is_row()), "{text}");
+            let errors = found.iter().filter(|element| element.is_err()).count();
+            assert_eq!(errors, 1, "{text}");
+        }
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
@@ -371,10 +391,10 @@ mod tests {
         #[test]
         fn any_bytes_end_in_an_error_or_an_end(text in any::<String>()) {
             let file = file_of(&format!("[{text}"));
-            let errors = elements(file.path()).unwrap().filter(Result::is_err).count();
-            prop_assert!(errors <= 1);
+            let errors: Vec<_> = elements(file.path()).unwrap().filter_map(Result::err).collect();
+            prop_assert!(errors.iter().rev().skip(1).all(Error::is_row));
             let whole: Result<Vec<Value>, _> = serde_json::from_str(&format!("[{text}"));
-            prop_assert_eq!(errors == 0, whole.is_ok());
+            prop_assert_eq!(errors.is_empty(), whole.is_ok());
         }
     }
 }

@@ -2,43 +2,19 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
-use omnireward_core::PreferencePair;
 use serde_json::Value;
 
-use crate::{
-    Error, RowError, Rows,
-    error::Fault,
-    record::{Record, validated},
-};
+use crate::{Error, RowError, error::Fault};
 
-/// The pairs of a file, each line turned into none, one or several by `convert`, which also gets
-/// the line's number. A bad line is a row error and reading goes on.
-pub(crate) fn rows(
-    file: &Path,
-    mut convert: impl FnMut(Record, u64) -> Result<Vec<PreferencePair>, Fault> + Send + 'static,
-) -> Result<Rows, Error> {
-    let path = file.to_owned();
-    let rows = values(file)?.flat_map(move |value| {
-        value
-            .and_then(|(line, value)| {
-                Record::new(value)
-                    .and_then(|record| convert(record, line))
-                    .and_then(validated)
-                    .map_err(|fault| fault.at(&path, line))
-            })
-            .map_or_else(
-                |error| vec![Err(error)],
-                |pairs| pairs.into_iter().map(Ok).collect(),
-            )
-    });
-    Ok(Box::new(rows))
-}
+/// The longest record of a text file that is read, in bytes. Longer ones are row errors.
+pub(crate) const RECORD_LIMIT: usize = 256 << 20;
 
-/// The values of a file with the number of the line each stands on; blank lines are passed over.
+/// The values of a file with the number of the line each stands on; blank lines are passed over. A
+/// line that is not JSON or too long is a row error, and the next line follows.
 pub(crate) fn values(
     file: &Path,
 ) -> Result<impl Iterator<Item = Result<(u64, Value), Error>> + Send + use<>, Error> {
@@ -47,13 +23,8 @@ pub(crate) fn values(
         file: file.to_owned(),
         reader: BufReader::new(opened),
         line: 0,
-        failed: false,
+        limit: RECORD_LIMIT,
     })
-}
-
-/// The first value of a file, if there is one and it is readable. For recognising formats.
-pub(crate) fn first_value(file: &Path) -> Option<Value> {
-    values(file).ok()?.next()?.ok().map(|(_, value)| value)
 }
 
 /// The number of lines that are not blank; `None` for a file so large that counting would delay
@@ -86,30 +57,21 @@ struct Values {
     file: PathBuf,
     reader: BufReader<File>,
     line: u64,
-    failed: bool,
+    limit: usize,
 }
 
 impl Iterator for Values {
     type Item = Result<(u64, Value), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
         let mut text = Vec::new();
         loop {
             text.clear();
             self.line += 1;
-            match self.reader.read_until(b'\n', &mut text) {
-                Ok(0) => return None,
-                Ok(_) => {}
-                Err(source) => {
-                    self.failed = true;
-                    return Some(Err(Error::Read {
-                        path: self.file.clone(),
-                        source,
-                    }));
-                }
+            match self.next_line(&mut text) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(source) => return Some(Err(Error::reading(&self.file)(source))),
             }
             if self.line == 1 && text.starts_with(b"\xEF\xBB\xBF") {
                 text.drain(..3);
@@ -118,9 +80,69 @@ impl Iterator for Values {
                 break;
             }
         }
-        let value = serde_json::from_slice(&text)
-            .map(|value| (self.line, value))
-            .map_err(|error| Fault::from(RowError::Json(error)).at(&self.file, self.line));
-        Some(value)
+        let value = if text.len() > self.limit {
+            Err(RowError::TooLong { limit: self.limit })
+        } else {
+            serde_json::from_slice(&text).map_err(RowError::Json)
+        };
+        Some(
+            value
+                .map(|value| (self.line, value))
+                .map_err(|error| Fault::from(error).at(&self.file, self.line)),
+        )
+    }
+}
+
+impl Values {
+    /// Puts the next line in `text`, of a line that is too long only enough to show it; `false` at
+    /// the end of the file.
+    fn next_line(&mut self, text: &mut Vec<u8>) -> io::Result<bool> {
+        let mut any = false;
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok(any);
+            }
+            any = true;
+            let end = buffer.iter().position(|&byte| byte == b'\n');
+            let taken = end.map_or(buffer.len(), |end| end + 1);
+            append_within(text, &buffer[..taken], self.limit);
+            self.reader.consume(taken);
+            if end.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// Appends bytes until `text` is one longer than the limit, which shows that it is too long.
+pub(crate) fn append_within(text: &mut Vec<u8>, bytes: &[u8], limit: usize) {
+    let room = (limit + 1).saturating_sub(text.len());
+    text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_is_lost_alone() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let long = format!("\"{}\"", "x".repeat(30_000));
+        std::fs::write(file.path(), format!("1\n{long}\n2\n\"{}\"\n", "y".repeat(8))).unwrap();
+        let values = Values {
+            file: file.path().to_owned(),
+            reader: BufReader::new(File::open(file.path()).unwrap()),
+            line: 0,
+            limit: 11,
+        };
+        let found: Vec<_> = values.collect();
+        assert_eq!(found.len(), 4);
+        assert!(matches!(
+            found[1],
+            Err(Error::Row { line: 2, source: RowError::TooLong { limit: 11 }, .. })
+        ));
+        assert_eq!(found[2].as_ref().unwrap(), &(3, Value::from(2)));
+        assert_eq!(found[3].as_ref().unwrap().0, 4);
     }
 }

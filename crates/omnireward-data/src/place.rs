@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -104,7 +104,7 @@ impl MediaFolder {
     }
 
     fn name_below_root(&self, path: &Path) -> Option<String> {
-        let root = self.root.canonicalize().ok()?;
+        let root = confine::or_here(&self.root).canonicalize().ok()?;
         let path = path.canonicalize().ok()?;
         let below = path.strip_prefix(root).ok()?;
         Some(below.to_string_lossy().replace('\\', "/"))
@@ -117,9 +117,24 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Writes a file so that readers see the old content or the new, never a part.
+pub(crate) fn write_whole(to: &Path, bytes: &[u8]) -> Result<(), Error> {
     make_parent(to)?;
-    fs::write(to, bytes).map_err(Error::writing(to))
+    let folder = confine::or_here(to.parent().unwrap_or(Path::new("")));
+    let write = || {
+        let mut file = tempfile::Builder::new();
+        #[cfg(unix)]
+        {
+            // As any other file: the system takes away what the user's mask forbids.
+            use std::os::unix::fs::PermissionsExt;
+            file.permissions(fs::Permissions::from_mode(0o666));
+        }
+        let mut file = file.tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.persist(to).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(Error::writing(to))
 }
 
 fn make_parent(path: &Path) -> Result<(), Error> {

@@ -123,10 +123,8 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The pairs, when all keep the rules of their type.
-pub(crate) fn validated(pairs: Vec<PreferencePair>) -> Result<Vec<PreferencePair>, Fault> {
-    for pair in &pairs {
-        pair.validate()?;
-    }
-    Ok(pairs)
+/// The pair, when it keeps the rules of its type.
+pub(crate) fn validated(pair: PreferencePair) -> Result<PreferencePair, Fault> {
+    pair.validate()?;
+    Ok(pair)
 }

@@ -468,3 +468,18 @@ fn colour_only_adds_to_the_text() {
     stripped.push_str(rest);
     assert_eq!(stripped, plain);
 }
+
+/// Asked in one order only, a judge that follows the labels would look as if it liked one side.
+#[test]
+fn the_side_that_wins_is_shown_only_where_both_orders_were_asked() {
+    let text = |rows| {
+        let run = Run::new("judge", rows);
+        with_input(&[&run], None, &[], |input| {
+            terminal(input, TerminalOptions::default())
+        })
+    };
+    let both = rows(&[Task::T2T], 12, 0);
+    let one: Vec<Row> = both.iter().filter(|row| row.order == Order::AsIs).cloned().collect();
+    assert!(text(both).contains("shown first wins"));
+    assert!(!text(one).contains("shown first wins"));
+}

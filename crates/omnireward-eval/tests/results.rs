@@ -10,7 +10,9 @@ mod support;
 
 use omnireward_core::{Order, Preference, Setting, Status, Task, Usage};
 use omnireward_eval::{
-    Method, Results, ResultsConfig, Row, SettingResults, compare, metrics::FailurePolicy, verify,
+    Method, Results, ResultsConfig, Row, SettingResults, compare,
+    metrics::{FailurePolicy, ties},
+    verify,
 };
 use proptest::prelude::*;
 use support::{row, scored};
@@ -281,6 +283,38 @@ fn a_judge_that_always_takes_the_first_shown_is_seen_through() {
     );
     assert_eq!(position.kappa, Some(0.0));
     assert_eq!(without_ties(&rows).tasks[0].accuracy.clusters, 40);
+}
+
+/// Where margins are equal, the reference's walk gives what the order of the benchmark's file makes
+/// of it, whatever the pairs are called.
+#[test]
+fn the_parity_walk_goes_in_the_benchmarks_order() {
+    let labels = [Tie, First, First, Tie, First];
+    let walked = |positions: [u64; 5]| {
+        let mut rows: Vec<Row> = labels
+            .iter()
+            .zip(positions)
+            .zip(["p9", "p10", "p2", "q", "a"])
+            .map(|((label, position), id)| Row {
+                position,
+                ..scored(id, Task::T2T, Setting::WithTies, *label, 0.5)
+            })
+            .collect();
+        rows.reverse();
+        let results = Results::compute(&rows, &config());
+        results.settings[0].tasks[0].ties.as_ref().unwrap().parity
+    };
+    let in_order = |order: [usize; 5]| {
+        let scored = order.map(|at| ties::Scored {
+            margin: 0.5,
+            label: labels[at],
+        });
+        ties::walk(&scored)
+    };
+    let (there, back) = (in_order([0, 1, 2, 3, 4]), in_order([1, 2, 4, 0, 3]));
+    assert_ne!(there.hits, back.hits, "the order decides");
+    assert_eq!(walked([0, 1, 2, 3, 4]), there);
+    assert_eq!(walked([3, 0, 1, 4, 2]), back);
 }
 
 #[test]

@@ -122,6 +122,10 @@ fn options(concurrency: usize) -> RunOptions {
     }
 }
 
+fn count(dir: &RunDir, status: Status) -> usize {
+    dir.rows().unwrap().iter().filter(|row| row.status == status).count()
+}
+
 async fn run_with(
     judge: &Arc<Scripted>,
     dataset: &Dataset,
@@ -154,8 +158,10 @@ async fn both_settings_and_orders_are_asked_and_ties_left_out() {
         };
         assert_eq!(row.preference, Some(expected));
     }
-    let positions: Vec<_> = rows.iter().map(|row| &row.pair_id).collect();
-    assert!(positions.is_sorted(), "rows come back in the benchmark's order");
+    for row in &rows {
+        assert_eq!(row.pair_id, format!("p{}", row.position));
+    }
+    assert!(rows.is_sorted_by_key(|row| row.position), "rows come back in the benchmark's order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,13 +210,13 @@ async fn failures_are_statuses_and_the_unanswered_are_asked_again() {
         ..Scripted::default()
     });
     run_with(&judge, &dataset, &plan, &dir, options(4)).await.unwrap();
-    assert_eq!(dir.count(Status::MediaError).unwrap(), 2);
-    assert_eq!(dir.count(Status::TransportError).unwrap(), 2);
+    assert_eq!(count(&dir, Status::MediaError), 2);
+    assert_eq!(count(&dir, Status::TransportError), 2);
     assert_eq!(dir.rows().unwrap().len(), 16);
     let again = Arc::new(Scripted::default());
     let end = run_with(&again, &dataset, &plan, &dir, options(4)).await.unwrap();
     assert_eq!((end.asked, end.kept), (4, 12));
-    assert_eq!(dir.count(Status::Readable).unwrap(), 16);
+    assert_eq!(count(&dir, Status::Readable), 16);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -326,4 +332,75 @@ fn another_run_or_another_process_is_turned_away() {
     other.plan.seed = 1;
     let error = RunDir::create_or_resume(&path, &other).unwrap_err().to_string();
     assert!(error.contains("`plan.seed` was 0 and is now 1"), "{error}");
+}
+
+/// A finished run of ten pairs in `path`.
+async fn finished(temp: &Path, path: &Path) {
+    let plan = plan(OrderPolicy::AsIs);
+    let dir = RunDir::create_or_resume(path, &manifest(&plan)).unwrap();
+    let judge = Arc::new(Scripted::default());
+    run_with(&judge, &ten_pairs(temp), &plan, &dir, options(4)).await.unwrap();
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_a_run_makes_and_changes_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("run");
+    finished(temp.path(), &path).await;
+    let records = path.join("verdicts.sqlite");
+    let before = std::fs::read(&records).unwrap();
+    let dir = RunDir::open(&path).unwrap();
+    let rows = dir.rows().unwrap();
+    assert_eq!(rows.len(), 16);
+    let error = dir.commit(&rows[0]).unwrap_err();
+    assert!(matches!(error, Error::Records { .. }), "{error}");
+    drop(dir);
+    assert_eq!(std::fs::read(&records).unwrap(), before);
+
+    std::fs::remove_file(&records).unwrap();
+    let left = names(&path);
+    let error = RunDir::open(&path).unwrap_err().to_string();
+    assert!(error.contains("verdicts.sqlite"), "{error}");
+    assert_eq!(names(&path), left);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_readable_while_another_process_writes_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("run");
+    finished(temp.path(), &path).await;
+    let writer = RunDir::create_or_resume(&path, &manifest(&plan(OrderPolicy::AsIs))).unwrap();
+    let mut row = writer.rows().unwrap().remove(0);
+    for number in 0..50 {
+        row.pair_id = format!("later {number}");
+        writer.commit(&row).unwrap();
+        let reader = RunDir::open(&path).unwrap();
+        assert_eq!(reader.rows().unwrap().len(), 17 + number);
+    }
+}
+
+/// The file beside the records that a reader would make cannot be made: as in a read-only
+/// directory, which the superuser may write to all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_readable_where_nothing_may_be_written() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("run #1, 100 %?");
+    finished(temp.path(), &path).await;
+    std::fs::create_dir(path.join("verdicts.sqlite-shm")).unwrap();
+    let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions.clone()).unwrap();
+    let rows = RunDir::open(&path).and_then(|dir| dir.rows());
+    #[expect(clippy::permissions_set_readonly_false, reason = "a temporary directory, about to go")]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(&path, permissions).unwrap();
+    assert_eq!(rows.unwrap().len(), 16);
 }

@@ -125,10 +125,7 @@ mod tests {
             .collect();
         assert_eq!(
             found,
-            [
-                (*b"free", 0, &b"abc"[..]),
-                (*b"wide", 11, &b"de"[..])
-            ]
+            [(*b"free", 0, &b"abc"[..]), (*b"wide", 11, &b"de"[..])]
         );
         let to_the_end = [&[0, 0, 0, 0][..], b"mdatxyz"].concat();
         assert_eq!(find(&to_the_end, *b"mdat"), Some(&b"xyz"[..]));

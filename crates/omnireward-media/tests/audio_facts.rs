@@ -241,3 +241,21 @@ fn real_sounds_cut_short_are_refused() {
         }
     }
 }
+
+#[test]
+fn rates_beyond_reason_are_refused_by_name() {
+    // 28 kB that would be 230 million frames at 16 kHz.
+    for (rate, frames) in [(1, 14_000), (999, 14_000), (768_001, 14_000)] {
+        let wav = Waveform {
+            sample_rate_hz: rate,
+            channels: 1,
+            samples: vec![0.0; frames],
+        }
+        .wav_i16();
+        let error = decode(&wav, &Limits::default()).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("at `{rate}` Hz is no sound")),
+            "{error}"
+        );
+    }
+}

@@ -135,7 +135,8 @@ fn damaged_meshes_give_a_result_within_the_limits() {
                     .all(|&index| index < count)
             );
             assert!(mesh.positions().iter().flatten().all(|x| x.is_finite()));
-            mesh::render_sheet(&mesh, &config);
+            let drawn = mesh::render_sheet(&mesh, &config);
+            assert!(drawn.is_ok_and(|sheet| sheet.dimensions() == (16, 16)));
         }
     });
 }

@@ -2,13 +2,20 @@
 //! people to look at.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may stop the test")]
 
-use std::{fs, path::Path, time::Instant};
+mod shapes;
+
+use std::{fs, path::Path};
 
 use omnireward_core::{MediaRef, MediaSource, Modality};
 use omnireward_media::{
     Limits, RgbImage, image,
-    mesh::{Mesh, Shading, SheetConfig, load, render_sheet},
+    mesh::{self, Mesh, Shading, SheetConfig, load},
 };
+use shapes::{ball, decoded};
+
+fn render_sheet(mesh: &Mesh, config: &SheetConfig) -> RgbImage {
+    mesh::render_sheet(mesh, config).unwrap()
+}
 
 fn real_meshes() -> Vec<(String, Mesh)> {
     let Some(folder) = omnireward_testkit::real_data("mesh/files") else {
@@ -108,43 +115,6 @@ fn a_solid_has_no_holes() {
     }
 }
 
-/// A ball of about `faces` triangles as OBJ text.
-fn ball(faces: usize) -> String {
-    use std::fmt::Write;
-    let rows = ((faces / 4) as f64).sqrt() as usize;
-    let columns = 2 * rows;
-    let mut text = String::new();
-    for row in 0..=rows {
-        for column in 0..columns {
-            let (sin, cos) = (std::f64::consts::PI * row as f64 / rows as f64).sin_cos();
-            let (s, c) = (std::f64::consts::TAU * column as f64 / columns as f64).sin_cos();
-            writeln!(text, "v {} {} {}", sin * c, cos, sin * s).unwrap();
-        }
-    }
-    for row in 0..rows {
-        for column in 0..columns {
-            let at = |r: usize, c: usize| r * columns + c % columns + 1;
-            let (a, b) = (at(row, column), at(row, column + 1));
-            let (c, d) = (at(row + 1, column + 1), at(row + 1, column));
-            writeln!(text, "f {a} {b} {c} {d}").unwrap();
-        }
-    }
-    text
-}
-
-fn decoded(text: &str) -> Mesh {
-    let bytes = text.as_bytes().into();
-    let source = MediaSource::Bytes { bytes, name: None };
-    load(
-        &MediaRef {
-            modality: Modality::Mesh,
-            source,
-        },
-        &Limits::default(),
-    )
-    .unwrap()
-}
-
 #[test]
 fn light_falls_from_above_and_a_ball_is_round() {
     let sheet = render_sheet(&decoded(&ball(10_000)), &SheetConfig::default());
@@ -191,24 +161,19 @@ fn points_in_one_place_and_far_away_are_drawn() {
     assert!(ink(&render_sheet(&far, &config), &config, 0).0 > 0.1);
 }
 
-/// Run with `--release --ignored --nocapture` on an idle machine.
 #[test]
-#[ignore = "measures time"]
-fn a_hundred_thousand_triangles_take_a_fifth_of_a_second() {
-    let mesh = decoded(&ball(100_000));
-    let mut times: Vec<_> = (0..7)
-        .map(|_| {
-            let start = Instant::now();
-            std::hint::black_box(render_sheet(&mesh, &SheetConfig::default()));
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    println!(
-        "{} triangles, median {:?}, least {:?}",
-        mesh.triangles().len(),
-        times[3],
-        times[0]
-    );
-    assert!(times[0].as_millis() < 200);
+fn a_heap_of_triangles_that_fill_the_view_is_refused() {
+    let heap = |layers: usize| {
+        let corners = "v 0 0 0\nv 1 0 0\nv 0 1 0\n";
+        let mesh = decoded(&format!("{corners}{}", "f 1 2 3\n".repeat(layers)));
+        let config = SheetConfig {
+            view_size: 64,
+            ..SheetConfig::default()
+        };
+        mesh::render_sheet(&mesh, &config)
+    };
+    assert!(heap(500).is_ok());
+    let error = heap(20_000).unwrap_err();
+    assert!(error.is_limit(), "{error}");
+    assert!(error.to_string().contains("samples to draw"), "{error}");
 }

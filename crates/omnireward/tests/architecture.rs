@@ -1,6 +1,9 @@
 //! Holds the drawing in `ARCHITECTURE.md` against what cargo reports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
@@ -30,6 +33,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Only the program may depend on what reads arguments or draws on a terminal.
 const PROGRAM_ONLY: &[&str] = &["clap", "indicatif", "tracing-subscriber", "anyhow"];
 
+/// What a crate exists for: heavy dependencies that the others are spared.
+const BROUGHT_BY_ONE: &[(&str, &str)] = &[
+    ("openh264", "omnireward-media"),
+    ("symphonia", "omnireward-media"),
+    ("gltf", "omnireward-media"),
+    ("parquet", "omnireward-data"),
+    ("rusqlite", "omnireward-eval"),
+    ("minijinja", "omnireward-eval"),
+];
+
 #[test]
 fn the_crates_depend_on_one_another_as_drawn() {
     let metadata = MetadataCommand::new().exec().expect("cargo metadata runs");
@@ -53,9 +66,47 @@ fn the_crates_depend_on_one_another_as_drawn() {
             if PROGRAM_ONLY.contains(&used) {
                 assert_eq!(name, "omnireward", "`{used}` belongs in the program, not in `{name}`");
             }
+            if let Some((_, owner)) = BROUGHT_BY_ONE.iter().find(|(heavy, _)| *heavy == used) {
+                assert_eq!(name, *owner, "`{used}` is brought by `{owner}` alone");
+            }
         }
     }
     assert_eq!(seen, allowed.keys().copied().collect());
+}
+
+#[test]
+fn only_the_program_reads_the_environment_or_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut read = 0;
+    for (name, _) in ALLOWED.iter().filter(|(name, _)| !["omnireward", "omnireward-testkit"].contains(name)) {
+        for file in rust_files(&root.join(name).join("src")) {
+            let text = std::fs::read_to_string(&file).expect("a source file can be read");
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for forbidden in ["env::var", "println!", "eprintln!", "io::stdout", "io::stderr"] {
+                let is_used = code.lines().any(|line| {
+                    line.contains(forbidden) && !line.trim_start().starts_with("//")
+                });
+                assert!(!is_used, "{} uses `{forbidden}`", file.display());
+            }
+            read += 1;
+        }
+    }
+    assert!(read > 50, "the sources were found");
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a source folder can be read");
+    entries
+        .map(|entry| entry.expect("a folder's entry can be read").path())
+        .flat_map(|path| {
+            if path.is_dir() {
+                rust_files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
 #[test]
@@ -66,9 +117,8 @@ fn dependencies_are_declared_once_in_the_workspace() {
         let section = manifest.split("[dependencies]").nth(1).unwrap_or_default();
         for line in section.lines().filter(|line| line.contains('=') && !line.starts_with('[')) {
             let is_shared = line.contains("workspace = true");
-            let is_other = ["name", "path", "harness", "required-features", "doc", "test"]
-                .iter()
-                .any(|key| line.trim_start().starts_with(key));
+            let key = line.split('=').next().unwrap_or_default().trim();
+            let is_other = ["name", "path", "harness", "required-features"].contains(&key);
             assert!(is_shared || is_other, "{}: `{line}`", package.manifest_path);
         }
     }

@@ -21,7 +21,7 @@ mod omni_parquet;
 mod omni_parquet_writer;
 mod pairs_jsonl;
 mod pandalm;
-mod parquet_rows;
+pub(crate) mod parquet_rows;
 mod ratings;
 mod rewardbench;
 mod rewardbench2;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{HubError, RepoSpec, download::Listing};
-use crate::{Error, confine};
+use crate::{Error, confine, place::write_whole};
 
 /// One repository's folder in a cache.
 pub(super) struct RepoCache {
@@ -138,19 +138,6 @@ fn link_or_copy(blob: &Path, repo: &Path, pointer: &Path) -> io::Result<()> {
     }
     let _ = repo;
     fs::copy(blob, pointer).map(|_| ())
-}
-
-/// Writes a small file so that readers see the old content or the new, never a part.
-fn write_whole(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let write = || {
-        fs::create_dir_all(folder)?;
-        let file = tempfile::NamedTempFile::new_in(folder)?;
-        fs::write(file.path(), content)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(Error::writing(path))
 }
 
 /// The repository's folder and the commit, when `root` is a snapshot in a hub cache.

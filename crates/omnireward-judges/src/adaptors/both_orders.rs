@@ -7,7 +7,6 @@ use omnireward_core::{
 };
 use serde_json::json;
 
-
 /// Asks a judge in both orders and keeps what both agree on.
 ///
 /// When the two verdicts disagree: a tie where one is offered, else the higher sum of scores where

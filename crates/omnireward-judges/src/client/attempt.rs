@@ -179,3 +179,91 @@ fn innermost(error: &dyn StdError) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Weak};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::oneshot,
+    };
+
+    use super::{super::OpenAiConfig, *};
+
+    /// The bytes of a body, whose freeing can be seen.
+    struct Watched(
+        Vec<u8>,
+        #[expect(dead_code, reason = "dropped with the bytes")] Arc<()>,
+    );
+
+    impl AsRef<[u8]> for Watched {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sent_body_is_freed_before_the_reply() {
+        let length = 3_000_000;
+        let held = Arc::new(());
+        let watch = Arc::downgrade(&held);
+        let body = Bytes::from_owner(Watched(vec![b' '; length], held));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (tell, told) = oneshot::channel();
+        let server = tokio::spawn(serve_once(listener, length, watch, tell));
+        let client = super::super::http_client(&OpenAiConfig::new(&url, "m")).unwrap();
+        let terms = Terms {
+            timeout: Duration::from_secs(20),
+            reply_bytes: 1 << 20,
+            longest_wait: Duration::ZERO,
+            key: None,
+        };
+        let answer = attempt(client.post(url), body, terms).await.unwrap();
+        assert_eq!(answer.reply.text, "hi");
+        server.await.unwrap();
+        let (head, freed) = told.await.unwrap();
+        assert!(freed, "the body was still there when the reply was awaited");
+        assert!(
+            head.contains(&format!("content-length: {length}")),
+            "{head}"
+        );
+    }
+
+    /// Reads one request, and tells its head and whether the sender's copy of it is gone before
+    /// anything is answered.
+    async fn serve_once(
+        listener: TcpListener,
+        length: usize,
+        watch: Weak<()>,
+        tell: oneshot::Sender<(String, bool)>,
+    ) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut received = Vec::new();
+        let head = loop {
+            stream.read_buf(&mut received).await.unwrap();
+            let end = received.windows(4).position(|four| four == b"\r\n\r\n");
+            if let Some(end) = end.map(|start| start + 4)
+                && received.len() >= end + length
+            {
+                break String::from_utf8_lossy(&received[..end]).to_lowercase();
+            }
+        };
+        // The sender may need a moment to notice that it is done.
+        for _ in 0..100 {
+            if watch.strong_count() == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tell.send((head, watch.strong_count() == 0)).unwrap();
+        let reply = r#"{"choices": [{"message": {"content": "hi"}}]}"#;
+        let text = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{reply}",
+            reply.len()
+        );
+        stream.write_all(text.as_bytes()).await.unwrap();
+    }
+}

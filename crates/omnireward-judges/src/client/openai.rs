@@ -24,7 +24,7 @@ pub(super) fn encode(
         TokenLimitField::MaxTokens => (sampling.max_tokens, None),
         TokenLimitField::MaxCompletionTokens => (None, sampling.max_tokens),
     };
-    let mut written = Vec::with_capacity(room_for(config, request));
+    let mut written = Vec::with_capacity(room_for(request));
     let body = Body {
         model: &config.model,
         messages: request.messages.iter().map(Message::from).collect(),
@@ -42,7 +42,7 @@ pub(super) fn encode(
 }
 
 /// About as many bytes as a request is long: a body that grows by doubling may take twice its size.
-fn room_for(config: &OpenAiConfig, request: &ChatRequest) -> usize {
+fn room_for(request: &ChatRequest) -> usize {
     /// The names of a part's fields and its media type.
     const AROUND_A_PART: usize = 100;
     let parts = request.messages.iter().flat_map(|message| &message.parts);
@@ -56,8 +56,7 @@ fn room_for(config: &OpenAiConfig, request: &ChatRequest) -> usize {
                 | ChatPart::Video { bytes, .. } => bytes.len().div_ceil(3) * 4,
             }
     });
-    let extra = config.extra.values().map(|value| value.to_string().len() + AROUND_A_PART);
-    1024 + parts.chain(extra).sum::<usize>()
+    4096 + parts.sum::<usize>()
 }
 
 #[derive(Serialize)]
@@ -441,6 +440,25 @@ mod tests {
                 ],
             })
         );
+    }
+
+    #[test]
+    fn a_body_takes_little_more_room_than_its_length() {
+        let part = |len: usize| ChatPart::Image {
+            media_type: "image/jpeg",
+            bytes: vec![7; len].into(),
+        };
+        let message = ChatMessage {
+            role: Role::User,
+            parts: vec![
+                ChatPart::Text("\"word\"\n".repeat(2000)),
+                part(700_001),
+                part(99_999),
+            ],
+        };
+        let body = encode(&config(), &request(vec![message])).unwrap();
+        let spare = body.capacity() - body.len();
+        assert!(spare < body.len() / 50, "{spare} of {}", body.len());
     }
 
     #[test]

@@ -132,3 +132,35 @@ fn wav(sound: &Waveform) -> ChatPart {
         bytes: sound.wav_i16().into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use omnireward_core::MediaSource;
+
+    use super::*;
+
+    fn text(bytes: &[u8]) -> Result<Vec<ChatPart>, Error> {
+        let source = MediaSource::Bytes {
+            bytes: bytes.into(),
+            name: Some("notes.txt".to_owned()),
+        };
+        let media = MediaRef {
+            modality: Modality::Text,
+            source,
+        };
+        medium(&media, None, &MediaConfig::default(), &Limits::default())
+    }
+
+    #[test]
+    fn words_are_sent_as_they_are_or_not_at_all() {
+        assert_eq!(
+            text("naïve".as_bytes()).unwrap(),
+            [ChatPart::Text("naïve".to_owned())]
+        );
+        let error = text(b"na\xEFve").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "could not decode text (UTF-8): medium `notes.txt` is in another encoding"
+        );
+    }
+}

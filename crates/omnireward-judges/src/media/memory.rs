@@ -108,7 +108,10 @@ fn key(media: &[MediaRef], frames: Option<NonZeroU32>) -> Key {
                 put(path.as_os_str().as_encoded_bytes());
                 // A file that changes while a run goes on is another file.
                 let metadata = std::fs::metadata(path).ok();
-                put(&metadata.as_ref().map_or(0, std::fs::Metadata::len).to_le_bytes());
+                put(&metadata
+                    .as_ref()
+                    .map_or(0, std::fs::Metadata::len)
+                    .to_le_bytes());
                 let modified = metadata.and_then(|metadata| metadata.modified().ok());
                 let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
                 put(&since.unwrap_or_default().as_nanos().to_le_bytes());
@@ -164,7 +167,11 @@ mod tests {
         }
         assert_eq!(made.load(Ordering::SeqCst), 3);
         recall(&memory, b"a", &made).await;
-        assert_eq!(made.load(Ordering::SeqCst), 3, "`a` was used later than `b`");
+        assert_eq!(
+            made.load(Ordering::SeqCst),
+            3,
+            "`a` was used later than `b`"
+        );
         recall(&memory, b"b", &made).await;
         assert_eq!(made.load(Ordering::SeqCst), 4);
     }

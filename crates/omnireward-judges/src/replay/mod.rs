@@ -20,9 +20,7 @@ use omnireward_core::{
 use serde_json::json;
 
 use crate::{
-    Answers, Error, Parser, StrictParser, Unread,
-    chat_judge::rationale,
-    order::two_responses,
+    Answers, Error, Parser, StrictParser, Unread, chat_judge::rationale, order::two_responses,
 };
 use detect::Asked;
 use index::{Content, Index, Recorded};

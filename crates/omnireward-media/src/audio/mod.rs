@@ -9,8 +9,8 @@ mod wav;
 
 use std::time::Duration;
 
-pub use decode::decode;
 use decode::check_size;
+pub use decode::decode;
 pub use envelope::envelope_picture;
 
 use crate::{Error, Limits};
@@ -192,8 +192,8 @@ mod tests {
         let second = clip(1000, 1, &[0.0; 1000]);
         let joined = |seconds: f64, bytes: u64| {
             let limits = Limits {
-                seconds,
                 bytes,
+                seconds,
                 ..Limits::default()
             };
             let gap = Duration::from_secs(1);

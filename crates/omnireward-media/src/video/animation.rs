@@ -21,7 +21,9 @@ use super::{
 use crate::{
     Error, Format, Limits,
     contain::contain,
-    image::{allocation_limits, decode_on_white, on_white}, fields::Fields};
+    fields::Fields,
+    image::{allocation_limits, decode_on_white, on_white},
+};
 
 /// An animation whose frames have been counted.
 #[derive(Debug)]
