@@ -93,7 +93,7 @@ for item in lines("image/mjbench_objects/pairs.jsonl"):
         "responses": [image(f"image/mjbench_objects/{item[side]}", item[side]) for side in ("image_a", "image_b")],
         "label": PREFERENCE[item["preferred"]], "source": "MJ-Bench objects",
     })
-    recorded.append({"id": key, "scores": item["reward_model_scores_ab"]["ImageReward"]})
+    recorded.append({"id": key, "scores": item["reward_model_scores_ab"]["hps_v2.1"]})
 
 [item] = lines("image/ti2t_demo/pairs.jsonl")
 pairs.append({

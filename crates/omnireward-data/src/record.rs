@@ -24,6 +24,11 @@ impl Record {
         self.0.get(field).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether a field holds just this string.
+    pub(crate) fn is_text(&self, field: &str, text: &str) -> bool {
+        self.0.get(field).is_some_and(|value| value == text)
+    }
+
     /// Takes a field as it is; `None` when it is absent or null.
     pub(crate) fn take(&mut self, field: &str) -> Option<Value> {
         self.0.shift_remove(field).filter(|value| !value.is_null())

@@ -1,9 +1,9 @@
-//! How close the client comes to what a server admits.
+//! How close the client comes to what a server admits, for any limit.
 //!
-//! The server, on loopback, takes 200 ms for each request, admits 64 at once and answers 429 with
-//! `Retry-After: 1` beyond. 3,725 requests, as many as Omni-RewardBench has pairs, cannot be done
-//! in less than 3,725 / 64 × 0.2 s = 11.64 s. The peer is the loop of the reference: one request
-//! after the other, as a plain HTTP client sends them, measured on 50 and multiplied.
+//! The server, on loopback, takes 200 ms for each request, admits a number at once and answers 429
+//! with `Retry-After: 1` beyond: 64 if nothing is said, so that 3,725 requests, as many as
+//! Omni-RewardBench has pairs, cannot be done in less than 3,725 / 64 × 0.2 s = 11.64 s. The program
+//! as a whole is measured by the benchmark `scale` of the crate `omnireward`.
 //!
 //! `cargo bench -p omnireward-judges --bench throughput [-- REQUESTS ADMITTED]`
 
@@ -15,7 +15,6 @@ use omnireward_judges::{OpenAiClient, OpenAiConfig};
 use omnireward_testkit::{Behaviour, ChatServer, ChatServerConfig};
 
 const LATENCY: Duration = Duration::from_millis(200);
-const SERIAL_SAMPLE: usize = 50;
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "a benchmark prints its result")]
@@ -25,7 +24,6 @@ async fn main() {
     let admitted = numbers.next().unwrap_or(64);
 
     let ideal = LATENCY.mul_f64(requests as f64 / admitted as f64);
-    let serial = serial(admitted, requests).await;
     let server = server(admitted);
     let client = OpenAiClient::new(OpenAiConfig::new(server.base_url(), "loopback"))
         .expect("the configuration is valid");
@@ -50,11 +48,6 @@ async fn main() {
         "  this client         {:8.2} s   {:.3} x ideal",
         took.as_secs_f64(),
         took.div_duration_f64(ideal)
-    );
-    println!(
-        "  one after the other {:8.2} s   {:.1} x this client (from {SERIAL_SAMPLE} requests)",
-        serial.as_secs_f64(),
-        serial.div_duration_f64(took)
     );
     println!(
         "  refused (429)       {:8}     {:.2} % of {} sent",
@@ -86,19 +79,6 @@ async fn ask(client: &OpenAiClient, number: usize) {
         .complete(&question(number))
         .await
         .expect("the server answers every request in the end");
-}
-
-async fn serial(admitted: usize, requests: usize) -> Duration {
-    let server = server(admitted);
-    let client = OpenAiClient::new(OpenAiConfig::new(server.base_url(), "loopback"))
-        .expect("the configuration is valid");
-    let start = Instant::now();
-    for number in 0..SERIAL_SAMPLE {
-        ask(&client, number).await;
-    }
-    start
-        .elapsed()
-        .mul_f64(requests as f64 / SERIAL_SAMPLE as f64)
 }
 
 fn question(number: usize) -> ChatRequest {

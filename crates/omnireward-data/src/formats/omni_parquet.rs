@@ -13,7 +13,7 @@ use crate::{
     Error, OpenOptions, Part, Rows,
     formats::{
         omni::{RESPONSES, Reader, media_fields, not_empty},
-        parquet_rows::{self, builder, raw_row},
+        parquet_rows::{self, builder},
     },
     record::validated,
 };
@@ -118,24 +118,12 @@ fn read(file: &Path, task: Task, reader: Reader) -> Result<Rows, Error> {
     }
     let batches = parquet_rows::batches(file, builder)?;
     let path = file.to_owned();
-    let mut next_row = 0;
-    let rows = batches.flat_map(move |batch| {
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(error) => return vec![Err(error)],
-        };
-        let first = next_row;
-        next_row += batch.num_rows() as u64;
-        (0..batch.num_rows())
-            .map(|row| {
-                let raw = raw_row(&batch, row, first + row as u64);
-                reader
-                    .pair(raw.record, raw.media)
-                    .and_then(|pair| validated(vec![pair]))
-                    .map(|mut pairs| pairs.remove(0))
-                    .map_err(|fault| fault.at(&path, raw.line))
-            })
-            .collect()
+    let rows = parquet_rows::rows(file, batches).map(move |row| {
+        let row = row?;
+        reader
+            .pair(row.record, row.media)
+            .and_then(validated)
+            .map_err(|fault| fault.at(&path, row.line))
     });
     Ok(Box::new(rows))
 }
@@ -176,17 +164,15 @@ fn media_are_files(file: &Path, task: Task, reader: &Reader) -> Result<bool, Err
         return Ok(false);
     }
     let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().map(String::as_str));
-    for batch in parquet_rows::batches(file, builder.with_projection(mask))? {
-        let batch = batch?;
-        for row in 0..batch.num_rows() {
-            let mut record = raw_row(&batch, row, row as u64).record;
-            let found = |name: &String| {
-                let path = record.optional_text(name).ok().flatten();
-                path.is_some_and(|path| reader.finds(&path))
-            };
-            if !names.iter().all(found) {
-                return Ok(false);
-            }
+    let batches = parquet_rows::batches(file, builder.with_projection(mask))?;
+    for row in parquet_rows::rows(file, batches) {
+        let mut record = row?.record;
+        let found = |name: &String| {
+            let path = record.optional_text(name).ok().flatten();
+            path.is_some_and(|path| reader.finds(&path))
+        };
+        if !names.iter().all(found) {
+            return Ok(false);
         }
     }
     Ok(true)

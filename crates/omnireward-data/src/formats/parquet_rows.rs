@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,7 +21,10 @@ use arrow_array::{
     },
 };
 use arrow_schema::{DataType, Fields};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::{
+    arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError,
+    file::metadata::ParquetMetaData,
+};
 use serde_json::{Map, Value};
 
 use super::{
@@ -47,18 +51,28 @@ pub(crate) type Embedded = BTreeMap<String, Vec<Blob>>;
 /// The rows of a file.
 pub(crate) fn entries(file: &Path) -> Result<RawRows, Error> {
     let batches = batches(file, builder(file)?.with_batch_size(BATCH_ROWS))?;
-    let mut index = 0;
-    let rows = batches.flat_map(move |batch| match batch {
-        Ok(batch) => {
-            let first = index;
-            index += batch.num_rows() as u64;
-            (0..batch.num_rows())
-                .map(|row| Ok(raw_row(&batch, row, first + row as u64)))
-                .collect()
-        }
-        Err(error) => vec![Err(error)],
-    });
-    Ok(Box::new(rows))
+    Ok(Box::new(rows(file, batches)))
+}
+
+/// The rows of batches, counted from the first.
+pub(crate) fn rows(
+    file: &Path,
+    batches: impl Iterator<Item = Result<RecordBatch, Error>> + Send,
+) -> impl Iterator<Item = Result<RawRow, Error>> + Send {
+    let path = file.to_owned();
+    let mut next = 0;
+    batches.flat_map(move |batch| {
+        let rows = batch.and_then(|batch| {
+            let first = next;
+            next += batch.num_rows() as u64;
+            contained(&path, || {
+                Ok((0..batch.num_rows())
+                    .map(|row| Ok(raw_row(&batch, row, first + row as u64)))
+                    .collect())
+            })
+        });
+        rows.unwrap_or_else(|error| vec![Err(error)])
+    })
 }
 
 /// The batches of a file, up to the first that cannot be read: the reader would report that one
@@ -68,38 +82,94 @@ pub(crate) fn batches(
     builder: ParquetRecordBatchReaderBuilder<File>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch, Error>> + Send + use<>, Error> {
     let path = file.to_owned();
-    let mut batches = builder.build().map_err(|source| broken(file, source))?;
+    let mut batches = contained(file, || builder.build())?;
     let mut failed = false;
     Ok(std::iter::from_fn(move || {
-        let batch = if failed { None } else { batches.next() }?;
+        if failed {
+            return None;
+        }
+        let batch = contained(&path, || Ok(batches.next().transpose()?));
         failed = batch.is_err();
-        Some(batch.map_err(|error| broken(&path, error.into())))
+        batch.transpose()
     }))
 }
 
 /// The number of rows, from the footer.
 pub(crate) fn count(file: &Path) -> Result<u64, Error> {
-    Ok(builder(file)?.metadata().file_metadata().num_rows() as u64)
+    Ok(metadata(file)?.file_metadata().num_rows().unsigned_abs())
 }
 
 /// What the columns hold, from the schema.
-pub(crate) fn kinds(file: &Path) -> Option<BTreeMap<String, Kind>> {
-    let builder = builder(file).ok()?;
-    let kinds = builder
-        .schema()
-        .fields()
-        .iter()
+pub(crate) fn kinds(file: &Path) -> Result<BTreeMap<String, Kind>, Error> {
+    let builder = builder(file)?;
+    let fields = builder.schema().fields().iter();
+    Ok(fields
         .map(|field| (field.name().clone(), kind(field.data_type())))
-        .collect();
-    Some(kinds)
+        .collect())
 }
 
+/// What the footer says, when it can be true.
+pub(crate) fn metadata(file: &Path) -> Result<Arc<ParquetMetaData>, Error> {
+    Ok(builder(file)?.metadata().clone())
+}
+
+/// A reader for a file whose footer can be true.
 pub(crate) fn builder(file: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, Error> {
     let opened = File::open(file).map_err(Error::reading(file))?;
-    ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|source| broken(file, source))
+    let size = opened.metadata().map_err(Error::reading(file))?.len();
+    contained(file, || {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(opened)?;
+        check(builder.metadata(), size)?;
+        Ok(builder)
+    })
 }
 
-fn broken(file: &Path, source: parquet::errors::ParquetError) -> Error {
+/// Refuses a footer with numbers that the reader takes on trust: counts that are negative or do not
+/// add up, and columns outside the file.
+fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), ParquetError> {
+    let wrong = |what: &str| Err(ParquetError::General(format!("the footer {what}")));
+    let groups = metadata.row_groups();
+    let rows = groups.iter().try_fold(0_i64, |sum, group| {
+        let rows = Some(group.num_rows()).filter(|rows| *rows >= 0)?;
+        sum.checked_add(rows)
+    });
+    if rows != Some(metadata.file_metadata().num_rows()) {
+        return wrong("counts rows that are not there");
+    }
+    for column in groups.iter().flat_map(|group| group.columns()) {
+        let numbers = [
+            Some(column.data_page_offset()),
+            column.dictionary_page_offset(),
+            Some(column.compressed_size()),
+            Some(column.num_values()),
+        ];
+        if numbers.into_iter().flatten().any(i64::is_negative) {
+            return wrong("has a negative size or place of a column");
+        }
+        let (start, length) = column.byte_range();
+        if start.checked_add(length).is_none_or(|end| end > size) {
+            return wrong("names a column outside the file");
+        }
+    }
+    Ok(())
+}
+
+/// Runs the decoder, and takes a panic in it for damage to the file: it holds some of what files
+/// say for granted, and one damaged file must not end a run over many.
+fn contained<T>(
+    file: &Path,
+    decode: impl FnOnce() -> Result<T, ParquetError>,
+) -> Result<T, Error> {
+    // What a panic leaves half done is never used again: the file's reading ends.
+    panic::catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| {
+            let reason = "the decoder gave up on it".to_owned();
+            Err(ParquetError::General(reason))
+        })
+        .map_err(|source| broken(file, source))
+}
+
+fn broken(file: &Path, source: ParquetError) -> Error {
     Error::Parquet {
         file: PathBuf::from(file),
         source,
@@ -128,7 +198,7 @@ fn is_medium(fields: &Fields) -> bool {
     fields.len() == 2 && fields.find("bytes").is_some() && fields.find("path").is_some()
 }
 
-pub(crate) fn raw_row(batch: &RecordBatch, row: usize, index: u64) -> RawRow {
+fn raw_row(batch: &RecordBatch, row: usize, index: u64) -> RawRow {
     let mut fields = Map::new();
     let mut media = Embedded::new();
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {

@@ -2,25 +2,22 @@
 //!
 //! Several published sets rate single responses instead of comparing two. Within one prompt and
 //! one criterion, every two rated responses make a pair, in the order of the file: the one with
-//! the higher mean is preferred, and equal means are a tie. A [`TieRule`] may widen the tie: to
-//! gaps below a minimum, or to gaps that are small beside the spread of the raters.
+//! the higher mean is preferred, and equal means are a tie. A [`TieRule`] may widen the tie to
+//! gaps that are small beside the spread of the raters.
 //!
 //! Ranks are ratings with the sign turned: rank 1 beats rank 2, and equal ranks are a tie.
 
 use omnireward_core::{Part, Preference, PreferencePair, Response, Task};
 use serde_json::{Map, Value, json};
 
+use super::source;
+use crate::RowError;
+
 /// When two ratings count as equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum TieRule {
     /// Only when the means are equal.
     EqualMeans,
-    /// When the means differ by less than this, on the scale of the ratings.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for callers that set their own gap")
-    )]
-    GapBelow(f64),
     /// When the means differ by less than this share of the raters' pooled standard deviation,
     /// `|m1 − m2| < share · sqrt((s1² + s2²) / 2)`: the effect size (Cohen's d) is below `share`.
     EffectBelow(f64),
@@ -31,7 +28,6 @@ impl TieRule {
         let gap = (first.mean - second.mean).abs();
         match self {
             Self::EqualMeans => gap == 0.0,
-            Self::GapBelow(minimum) => gap < minimum || gap == 0.0,
             Self::EffectBelow(share) => {
                 let spread = |rating: &Rating| rating.spread.unwrap_or(0.0).powi(2);
                 let pooled = f64::midpoint(spread(first), spread(second)).sqrt();
@@ -95,6 +91,8 @@ pub(crate) struct Rated {
     pub(crate) response: Response,
     /// Its rating.
     pub(crate) rating: Rating,
+    /// The other fields of its record.
+    pub(crate) details: Map<String, Value>,
 }
 
 /// What the rated responses of one prompt share.
@@ -116,15 +114,21 @@ pub(crate) struct Item {
     pub(crate) extra: Map<String, Value>,
 }
 
-/// All pairs of an item's responses, ids `<item>/<key>_vs_<key>`, with both means in `ratings`.
-pub(crate) fn pairs(item: &Item, rated: &[Rated], rule: TieRule) -> Vec<PreferencePair> {
-    let mut pairs = Vec::with_capacity(rated.len() * rated.len().saturating_sub(1) / 2);
-    for (index, first) in rated.iter().enumerate() {
-        for second in &rated[index + 1..] {
-            pairs.push(pair(item, first, second, rule));
-        }
-    }
-    pairs
+/// All pairs of an item's responses, made as they are asked for. Ids are
+/// `<item>/<key>_vs_<key>`; `extra` holds both means as `ratings` and, where the responses have
+/// records of their own, what else those say as `details`.
+pub(crate) fn pairs(
+    item: Item,
+    rated: Vec<Rated>,
+    rule: TieRule,
+) -> Result<impl Iterator<Item = PreferencePair> + Send + 'static, RowError> {
+    source::few(rated.len())?;
+    Ok(positions(rated.len()).map(move |(i, j)| pair(&item, &rated[i], &rated[j], rule)))
+}
+
+/// The positions of a pair's two sides, in the order of [`pairs`].
+pub(crate) fn positions(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..count).flat_map(move |i| (i + 1..count).map(move |j| (i, j)))
 }
 
 fn pair(item: &Item, first: &Rated, second: &Rated, rule: TieRule) -> PreferencePair {
@@ -143,6 +147,10 @@ fn pair(item: &Item, first: &Rated, second: &Rated, rule: TieRule) -> Preference
     );
     if let (Some(one), Some(two)) = (first.rating.spread, second.rating.spread) {
         pair.extra.insert("spreads".to_owned(), json!([one, two]));
+    }
+    if !first.details.is_empty() || !second.details.is_empty() {
+        let details = json!([first.details, second.details]);
+        pair.extra.insert("details".to_owned(), details);
     }
     pair
 }
@@ -178,16 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minimum_gap_and_the_spread_widen_the_tie() {
-        let gap = TieRule::GapBelow(0.5);
-        assert_eq!(
-            gap.prefer(&Rating::of(3.0), &Rating::of(2.6)),
-            Preference::Tie
-        );
-        assert_eq!(
-            gap.prefer(&Rating::of(3.0), &Rating::of(2.5)),
-            Preference::First
-        );
+    fn the_spread_widens_the_tie() {
         let effect = TieRule::EffectBelow(0.5);
         assert_eq!(
             effect.prefer(&rating(3.0, 1.0), &rating(2.6, 1.0)),
@@ -229,7 +228,7 @@ mod tests {
             a in -5.0..5.0, b in -5.0..5.0, s in 0.0..2.0, t in 0.0..2.0, width in 0.0..2.0
         ) {
             let (one, two) = (rating(a, s), rating(b, t));
-            for rule in [TieRule::EqualMeans, TieRule::GapBelow(width), TieRule::EffectBelow(width)] {
+            for rule in [TieRule::EqualMeans, TieRule::EffectBelow(width)] {
                 prop_assert_eq!(rule.prefer(&one, &two), rule.prefer(&two, &one).swapped());
             }
         }

@@ -9,6 +9,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{entries, parquet_rows};
+use crate::Error;
 
 /// What a field of the first record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,24 +56,26 @@ pub(crate) struct Sketch {
 }
 
 impl Sketch {
-    /// The sketch of a file; `None` when nothing can be made of it.
-    pub(crate) fn of(file: &Path) -> Option<Self> {
+    /// The sketch of a file; `None` when it holds no record.
+    ///
+    /// # Errors
+    ///
+    /// When its first record or its schema cannot be read.
+    pub(crate) fn of(file: &Path) -> Result<Option<Self>, Error> {
+        let of_table = |fields| Self {
+            fields,
+            nested: None,
+        };
         if entries::is_parquet(file) {
-            let fields = parquet_rows::kinds(file)?;
-            return Some(Self {
-                fields,
-                nested: None,
-            });
+            return parquet_rows::kinds(file).map(of_table).map(Some);
         }
         if entries::is_csv(file) {
-            let fields = entries::csv_headings(file)?;
-            let fields = fields.into_iter().map(|name| (name, Kind::Text)).collect();
-            return Some(Self {
-                fields,
-                nested: None,
-            });
+            let headings = entries::csv_headings(file)?;
+            let kinds = headings.into_iter().map(|name| (name, Kind::Text));
+            return Ok(Some(of_table(kinds.collect())));
         }
-        Some(Self::of_record(&entries::first_record(file)?))
+        let first = entries::first_record(file)?;
+        Ok(first.as_ref().map(Self::of_record))
     }
 
     pub(crate) fn of_record(record: &Map<String, Value>) -> Self {

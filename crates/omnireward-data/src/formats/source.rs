@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
-    entries,
+    entries::{self, RawRow},
     parquet_rows::Blob,
     sketch::{Sketch, label_files},
 };
@@ -42,11 +42,23 @@ pub(crate) struct Source {
     pub(crate) file: PathBuf,
     /// Whether the dataset has other label files as well, so that ids need the file's name.
     pub(crate) several: bool,
+    /// The folders that names of media start from, best first.
+    pub(crate) media_folders: Vec<PathBuf>,
     /// How the dataset is read.
     pub(crate) options: OpenOptions,
 }
 
 impl Source {
+    /// A label file whose media are named from its own folder.
+    pub(crate) fn new(file: PathBuf, several: bool, options: &OpenOptions) -> Self {
+        Self {
+            media_folders: vec![file.parent().unwrap_or(Path::new("")).to_owned()],
+            file,
+            several,
+            options: options.clone(),
+        }
+    }
+
     /// The name of the file without its extension.
     pub(crate) fn stem(&self) -> String {
         self.file
@@ -54,11 +66,6 @@ impl Source {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned()
-    }
-
-    /// The folder that names of media start from.
-    pub(crate) fn root(&self) -> &Path {
-        self.file.parent().unwrap_or(Path::new(""))
     }
 
     /// The id of a pair: the record's own, with the file's name before it when the dataset has
@@ -73,7 +80,7 @@ impl Source {
 
     /// A medium that belongs to the dataset.
     pub(crate) fn media(&self, name: &str, modality: Modality) -> Result<MediaRef, RowError> {
-        confine::media(self.root(), name, modality, &self.options)
+        confine::media_in(&self.media_folders, name, modality, &self.options)
     }
 
     /// A medium that published copies of the dataset often leave out: a file when it is there,
@@ -118,11 +125,67 @@ pub(crate) fn absent(name: impl Into<String>, modality: Modality) -> MediaRef {
 pub(crate) fn any(path: &Path, recognises: fn(&Sketch) -> bool) -> bool {
     label_files(path)
         .iter()
-        .any(|file| looks_right(file, recognises))
+        .any(|file| look(file, recognises) == Look::Right)
 }
 
-fn looks_right(file: &Path, recognises: fn(&Sketch) -> bool) -> bool {
-    Sketch::of(file).as_ref().is_some_and(recognises)
+#[derive(Clone, Copy, PartialEq)]
+enum Look {
+    Right,
+    Other,
+    /// The first record is broken, so the file could be anything.
+    Unknown,
+}
+
+fn look(file: &Path, recognises: impl Fn(&Sketch) -> bool) -> Look {
+    match Sketch::of(file) {
+        Ok(Some(sketch)) if recognises(&sketch) => Look::Right,
+        Ok(_) => Look::Other,
+        Err(_) => Look::Unknown,
+    }
+}
+
+/// The label files at a path that look right; see [`fitting`].
+pub(crate) fn files(
+    path: &Path,
+    options: &OpenOptions,
+    recognises: fn(&Sketch) -> bool,
+) -> Vec<PathBuf> {
+    fitting(label_files(path), path, options, recognises)
+}
+
+/// Those of the files at a path that look right.
+///
+/// Once one does, files of the same kind whose first record is broken belong to the dataset as
+/// well: reading them says what is wrong, and gives the records after it. So does the file that was
+/// named itself, when its format was named too.
+pub(crate) fn fitting(
+    files: Vec<PathBuf>,
+    path: &Path,
+    options: &OpenOptions,
+    recognises: impl Fn(&Sketch) -> bool,
+) -> Vec<PathBuf> {
+    let seen: Vec<(PathBuf, Look)> = files
+        .into_iter()
+        .map(|file| {
+            let look = look(&file, &recognises);
+            (file, look)
+        })
+        .collect();
+    let named = options.format.is_some() && path.is_file();
+    let settled = |file: &Path| {
+        named
+            || seen
+                .iter()
+                .any(|(other, look)| *look == Look::Right && other.extension() == file.extension())
+    };
+    seen.iter()
+        .filter(|(file, look)| match look {
+            Look::Right => true,
+            Look::Unknown => settled(file),
+            Look::Other => false,
+        })
+        .map(|(file, _)| file.clone())
+        .collect()
 }
 
 /// One part for each label file at a path that looks right.
@@ -133,11 +196,8 @@ pub(crate) fn parts(
     task: Option<Task>,
     pairs: Pairs,
     read: fn(&Source) -> Result<Rows, Error>,
-) -> Result<Vec<Part>, Error> {
-    let files = label_files(path)
-        .into_iter()
-        .filter(|file| looks_right(file, recognises))
-        .collect();
+) -> Vec<Part> {
+    let files = files(path, options, recognises);
     parts_of(files, options, task, pairs, read)
 }
 
@@ -148,23 +208,61 @@ pub(crate) fn parts_of(
     task: Option<Task>,
     pairs: Pairs,
     read: fn(&Source) -> Result<Rows, Error>,
-) -> Result<Vec<Part>, Error> {
+) -> Vec<Part> {
     let several = files.len() > 1;
     files
         .into_iter()
         .map(|file| {
             let rows = match pairs {
-                Pairs::Each(each) => entries::quick_count(&file)?.map(|records| records * each),
+                Pairs::Each(each) => {
+                    entries::quick_count(&file).and_then(|records| records.checked_mul(each))
+                }
                 Pairs::Varying => None,
             };
-            let source = Source {
-                file: file.clone(),
-                several,
-                options: options.clone(),
-            };
-            Ok(Part::new(task, file, rows, move || read(&source)))
+            let source = Source::new(file.clone(), several, options);
+            Part::new(task, file, rows, move || read(&source))
         })
         .collect()
+}
+
+/// The pairs of a source, one a record.
+pub(crate) fn each_row(
+    source: &Source,
+    pair: fn(&Source, RawRow) -> Result<PreferencePair, Fault>,
+) -> Result<Rows, Error> {
+    rows(source, move |source, row| pair(source, row).map(Some))
+}
+
+/// The pairs of a source, none, one or several a record.
+pub(crate) fn rows<I>(
+    source: &Source,
+    mut convert: impl FnMut(&Source, RawRow) -> Result<I, Fault> + Send + 'static,
+) -> Result<Rows, Error>
+where
+    I: IntoIterator<Item = PreferencePair>,
+    I::IntoIter: Send + 'static,
+{
+    let owned = source.clone();
+    entries::rows(&source.file, move |row| convert(&owned, row))
+}
+
+/// The most responses of one kind to one prompt that are paired: each is compared with each.
+const RESPONSE_LIMIT: usize = 128;
+
+/// Refuses to pair more responses than [`RESPONSE_LIMIT`].
+pub(crate) fn few(found: usize) -> Result<(), RowError> {
+    if found > RESPONSE_LIMIT {
+        let limit = RESPONSE_LIMIT;
+        return Err(RowError::TooMany { found, limit });
+    }
+    Ok(())
+}
+
+/// Takes the `task` of a record when it says no more than the format does.
+pub(crate) fn take_task(record: &mut Record, task: Task) {
+    if record.is_text("task", task.code()) {
+        record.take("task");
+    }
 }
 
 /// A key that pairs with the same prompt share: a digest of its words and the names of its media.
@@ -241,11 +339,14 @@ pub(crate) fn chosen_and_rejected(pair: &PreferencePair) -> Option<(&Response, &
 }
 
 /// The items with equal keys, in the order in which their keys first appear.
-pub(crate) fn grouped_by<T, K: Eq + Hash>(items: &[T], key: impl Fn(&T) -> &K) -> Vec<Vec<&T>> {
-    let mut places: HashMap<&K, usize> = HashMap::new();
-    let mut groups: Vec<Vec<&T>> = Vec::new();
+pub(crate) fn grouped_by<T, K: Eq + Hash>(
+    items: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<Vec<T>> {
+    let mut places: HashMap<K, usize> = HashMap::new();
+    let mut groups: Vec<Vec<T>> = Vec::new();
     for item in items {
-        let place = *places.entry(key(item)).or_insert(groups.len());
+        let place = *places.entry(key(&item)).or_insert(groups.len());
         if place == groups.len() {
             groups.push(Vec::new());
         }
