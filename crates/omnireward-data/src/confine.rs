@@ -328,7 +328,11 @@ mod tests {
         // A dataset that is named by a bare file name has the empty path for its root.
         for (root, before) in [("", format!("{folder}/")), (folder, String::new())] {
             let resolved = |name: &str| resolved(Path::new(root), &format!("{before}{name}"));
-            assert_eq!(resolved("out/secret"), Err(PathError::LeavesByLink), "{root:?}");
+            assert_eq!(
+                resolved("out/secret"),
+                Err(PathError::LeavesByLink),
+                "{root:?}"
+            );
             assert_eq!(resolved("in"), Ok(Path::new(folder).join("in")));
         }
     }

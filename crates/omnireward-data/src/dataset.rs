@@ -546,7 +546,9 @@ mod tests {
             // A reader that would repeat its error for ever.
             Part::new(None, file, None, move || {
                 let path = path.clone();
-                Ok(Box::new(std::iter::repeat_with(move || Err(lost(path.clone())))))
+                Ok(Box::new(std::iter::repeat_with(move || {
+                    Err(lost(path.clone()))
+                })))
             })
         };
         let dataset = Dataset {

@@ -110,7 +110,8 @@ impl Elements {
             return Err(fault(RowError::TooLong { limit: self.limit }));
         }
         let mut parser = serde_json::Deserializer::from_slice(text);
-        let value = Value::deserialize(&mut parser).map_err(|error| fault(RowError::Json(error)))?;
+        let value =
+            Value::deserialize(&mut parser).map_err(|error| fault(RowError::Json(error)))?;
         // Two values without a comma between them: how many elements there are is anybody's guess.
         parser
             .end()
@@ -141,7 +142,10 @@ impl Elements {
         }
         self.peek()?;
         let line = self.bytes.line;
-        let whole = self.bytes.value(text, self.limit).map_err(Error::reading(&self.file))?;
+        let whole = self
+            .bytes
+            .value(text, self.limit)
+            .map_err(Error::reading(&self.file))?;
         if !whole {
             return Err(self.broken(line, "the file ends inside an element"));
         }
@@ -324,7 +328,10 @@ mod tests {
                 panic!("{bad}: {}", found.len());
             };
             assert_eq!(field.as_deref(), Some("[1]"));
-            assert_eq!((&one.value, &two.value, two.index), (&json!(1), &json!(2), 2));
+            assert_eq!(
+                (&one.value, &two.value, two.index),
+                (&json!(1), &json!(2), 2)
+            );
         }
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"[\"\xff\", 2]").unwrap();
@@ -341,7 +348,10 @@ mod tests {
         assert!(found.len() == 3 && found[2].is_ok());
         assert!(matches!(
             found[1],
-            Err(Error::Row { source: RowError::TooLong { limit: 10 }, .. })
+            Err(Error::Row {
+                source: RowError::TooLong { limit: 10 },
+                ..
+            })
         ));
     }
 

@@ -129,7 +129,11 @@ mod tests {
     fn a_line_that_is_too_long_is_lost_alone() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let long = format!("\"{}\"", "x".repeat(30_000));
-        std::fs::write(file.path(), format!("1\n{long}\n2\n\"{}\"\n", "y".repeat(8))).unwrap();
+        std::fs::write(
+            file.path(),
+            format!("1\n{long}\n2\n\"{}\"\n", "y".repeat(8)),
+        )
+        .unwrap();
         let values = Values {
             file: file.path().to_owned(),
             reader: BufReader::new(File::open(file.path()).unwrap()),
@@ -140,7 +144,11 @@ mod tests {
         assert_eq!(found.len(), 4);
         assert!(matches!(
             found[1],
-            Err(Error::Row { line: 2, source: RowError::TooLong { limit: 11 }, .. })
+            Err(Error::Row {
+                line: 2,
+                source: RowError::TooLong { limit: 11 },
+                ..
+            })
         ));
         assert_eq!(found[2].as_ref().unwrap(), &(3, Value::from(2)));
         assert_eq!(found[3].as_ref().unwrap().0, 4);

@@ -24,9 +24,9 @@ impl Record {
         self.0.get(field).is_some_and(|value| !value.is_null())
     }
 
-    /// Whether a field holds just this string.
-    pub(crate) fn is_text(&self, field: &str, text: &str) -> bool {
-        self.0.get(field).is_some_and(|value| value == text)
+    /// A field that stays where it is.
+    pub(crate) fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field)
     }
 
     /// Takes a field as it is; `None` when it is absent or null.

@@ -309,15 +309,26 @@ fn broken_rows_name_line_and_field_and_the_others_are_read() {
 }
 
 #[test]
-fn broken_json_ends_the_file_with_its_line_and_spares_the_other_tasks() {
+fn an_element_that_is_no_json_is_a_row_error_and_the_rest_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = record().to_string();
+    for bad in ["{\"id\": NaN}", "{\"id\": \"\\ud800\"}", "{\"id\": tru}"] {
+        let file = dir.path().join("text_to_text_preferences.json");
+        fs::write(&file, format!("[{good},\n{bad},\n{good}]")).unwrap();
+        let (good, errors) = errors(&file);
+        assert_eq!(good.len(), 2, "{bad}");
+        assert!(
+            matches!(&errors[..], [Error::Row { line: 2, field: Some(field), .. }] if field == "[1]"),
+            "{errors:?}"
+        );
+    }
+}
+
+#[test]
+fn a_broken_array_ends_the_file_with_its_line_and_spares_the_other_tasks() {
     let dir = tempfile::tempdir().unwrap();
     let good = record().to_string();
     for (content, line, reason) in [
-        (
-            format!("[{good},\n{{\"id\": tru}},\n{good}]"),
-            2,
-            "expected ident",
-        ),
         (
             format!("[{good},\n{good}\n{good}]"),
             3,
@@ -434,6 +445,81 @@ fn pictures(values: &[(Option<&[u8]>, &str)]) -> ArrayRef {
             Arc::new(bytes) as ArrayRef,
         ),
     ]))
+}
+
+#[test]
+fn parquet_is_read_back_whatever_its_media_are_called() {
+    let names = [
+        "../up.png",
+        "/etc/x.png",
+        "a\0b",
+        "",
+        "http://x/y.png",
+        "C:\\x",
+        "fine.png",
+    ];
+    let pairs_of = |name: &str| {
+        let medium = |content: &[u8]| Response::media(embedded(Modality::Image, name, content));
+        PreferencePair::new(name, Task::T2I, "p", [medium(b"one"), medium(b"two")])
+            .with_label(Preference::First)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    write::omni_parquet(dir.path(), names.map(pairs_of)).unwrap();
+    let found = pairs(dir.path());
+    assert_eq!(found.len(), names.len());
+    for (pair, name) in found.iter().zip(names) {
+        for (source, content) in sources(pair).into_iter().zip([b"one", b"two"]) {
+            let MediaSource::Bytes { bytes, name: kept } = source else {
+                panic!("{source:?}");
+            };
+            assert_eq!(*bytes, *content);
+            assert_eq!(
+                kept.as_deref(),
+                ["http://x/y.png", "fine.png"]
+                    .contains(&name)
+                    .then_some(name),
+                "{name:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_listed_file_that_is_not_there_gives_way_to_one_that_is() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("media_data")).unwrap();
+    fs::write(dir.path().join("media_data/there.png"), "").unwrap();
+    for listed in ["gone.png", "../climbs.png"] {
+        let mut row = with(record(), "response1", json!("there.png"));
+        row["response1_path"] = json!(listed);
+        row["response2"] = json!("there.png");
+        let file = dir.path().join("text_to_image_preferences.json");
+        fs::write(&file, json!([row]).to_string()).unwrap();
+        let found = pairs(&file);
+        assert!(
+            matches!(&sources(&found[0])[0], MediaSource::File { path, .. } if path.is_file()),
+            "{listed}"
+        );
+    }
+}
+
+#[test]
+fn a_null_stays_null() {
+    let dir = tempfile::tempdir().unwrap();
+    let pair = |extra: Value| {
+        let mut pair = PreferencePair::new("i", Task::T2T, "p", ["a", "b"].map(Response::text))
+            .with_label(Preference::Tie);
+        pair.extra = extra.as_object().unwrap().clone();
+        pair
+    };
+    let written = [
+        pair(json!({"a": null, "b": 1, "c": true, "d": 0.5})),
+        pair(json!({"a": "null", "b": null, "c": null, "d": null})),
+    ];
+    write::omni_parquet(dir.path(), &written).unwrap();
+    for (found, written) in pairs(dir.path()).iter().zip(&written) {
+        assert_eq!(found.extra, written.extra);
+    }
 }
 
 fn sources(pair: &PreferencePair) -> [MediaSource; 2] {
@@ -637,18 +723,35 @@ fn what_the_layouts_cannot_hold_is_said() {
 
 #[test]
 fn the_fingerprint_follows_labels_and_not_media() {
-    let [json, parquet] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let changed = |change: &dyn Fn(&mut PreferencePair)| {
+        let [json, parquet] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let mut pairs = benchmark();
         pairs.iter_mut().for_each(change);
         write::omni_json(json.path(), &pairs).unwrap();
-        fs::remove_dir_all(parquet.path()).unwrap();
         write::omni_parquet(parquet.path(), &pairs).unwrap();
         [json.path(), parquet.path()].map(|path| opened(path).fingerprint().unwrap())
     };
     let plain = changed(&|_| {});
     assert_eq!(plain, changed(&|_| {}));
     assert_eq!(plain[0].len(), 64);
+    for content in ["other", "content of another length ".repeat(500).as_str()] {
+        let repainted = changed(&|pair| {
+            let parts = pair
+                .responses
+                .iter_mut()
+                .flat_map(|response| &mut response.parts);
+            for part in parts.chain(&mut pair.prompt) {
+                if let Part::Media(MediaRef {
+                    source: MediaSource::Bytes { bytes, .. },
+                    ..
+                }) = part
+                {
+                    *bytes = content.as_bytes().into();
+                }
+            }
+        });
+        assert_eq!(plain, repainted);
+    }
     let relabelled = changed(&|pair| pair.label = pair.label.map(Preference::swapped));
     assert!(plain[0] != relabelled[0] && plain[1] != relabelled[1]);
 }

@@ -503,12 +503,24 @@ fn wanted_tasks_can_be_read_alone() {
 
 #[test]
 fn single_labelled_videos_are_no_pairs_and_say_so() {
-    for path in ["video/videophy/labels.csv", "video/videophy2/rules.csv"] {
+    for (path, reason) in [
+        (
+            "video/videophy/labels.csv",
+            "no two videos have the same `caption`",
+        ),
+        (
+            "video/videophy2/rules.csv",
+            "the same `caption` and `physical_rule`",
+        ),
+    ] {
         let Some(path) = real_data(path) else {
             return;
         };
         let dataset = open(&path, &OpenOptions::default()).unwrap();
         let rows: Vec<_> = dataset.pairs().collect();
-        assert!(matches!(rows[..], [Err(Error::Empty { .. })]), "{rows:?}");
+        let [Err(error @ Error::Empty { .. })] = &rows[..] else {
+            panic!("{rows:?}");
+        };
+        assert!(error.to_string().contains(reason), "{error}");
     }
 }

@@ -65,7 +65,7 @@ impl Row {
             order,
             group: pair.cluster().to_owned(),
             source: pair.source.clone(),
-            criterion: pair.criterion.as_ref().map(|c| c.to_string()),
+            criterion: pair.criterion.as_ref().map(ToString::to_string),
             models: [model(0), model(1)],
             label: pair.label,
             status: verdict.status,

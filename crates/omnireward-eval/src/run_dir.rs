@@ -1,5 +1,6 @@
 use std::{
     collections::HashSet,
+    fmt::Write,
     fs::{self, File},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -120,6 +121,10 @@ impl RunDir {
     /// # Errors
     ///
     /// When the database cannot be written.
+    ///
+    /// # Panics
+    ///
+    /// Never: a row always becomes JSON.
     pub fn commit(&self, row: &Row) -> Result<(), Error> {
         let record = serde_json::to_string(row).expect("a row has only string keys");
         self.with_records(|records| {
@@ -259,6 +264,10 @@ impl RunDir {
     /// # Errors
     ///
     /// When the file cannot be written.
+    ///
+    /// # Panics
+    ///
+    /// When `value` is no JSON: a map whose keys are not texts.
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(value).expect("results have only string keys");
         self.write(name, text.as_bytes())
@@ -325,18 +334,18 @@ fn read_only(file: &Path) -> rusqlite::Result<Connection> {
     let first_read = records.query_row("SELECT count(*) FROM verdicts", [], |_| Ok(()));
     match first_read {
         Ok(()) => Ok(records),
-        Err(_) if !log_of(file).exists() => {
+        Err(_) if has_no_log(file) => {
             Connection::open_with_flags(immutable(file), flags | OpenFlags::SQLITE_OPEN_URI)
         }
         Err(error) => Err(error),
     }
 }
 
-/// The write-ahead log of a database.
-fn log_of(file: &Path) -> PathBuf {
+/// Whether everything is in the database itself. Readers may leave an empty log behind.
+fn has_no_log(file: &Path) -> bool {
     let mut log = file.as_os_str().to_owned();
     log.push("-wal");
-    log.into()
+    fs::metadata(log).map_or(true, |log| log.len() == 0)
 }
 
 /// The URI of a database that nobody writes to, so that no lock and no log are looked for.
@@ -346,7 +355,7 @@ fn immutable(file: &Path) -> String {
         if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            write!(uri, "%{byte:02X}").expect("writing to a string succeeds");
         }
     }
     uri + "?immutable=1"

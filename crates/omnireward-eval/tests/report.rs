@@ -153,7 +153,14 @@ fn scored_rows(tasks: &[Task], each: u64) -> Vec<Row> {
         let pair = pair(task, number);
         let wave = (number as f64 * 0.7).sin();
         let verdict = Verdict::from_scores([1.0 + wave, 1.0 - wave * 0.5]);
-        rows.push(Row::new(&pair, number, Setting::WithTies, Order::AsIs, verdict, 3));
+        rows.push(Row::new(
+            &pair,
+            number,
+            Setting::WithTies,
+            Order::AsIs,
+            verdict,
+            3,
+        ));
     }
     rows
 }
@@ -403,7 +410,12 @@ fn the_embedded_benchmark_says_what_its_numbers_are_for() {
         terminal(i, TerminalOptions::default())
     });
     let words: Vec<&str> = text.split_whitespace().collect();
-    assert!(words.join(" ").contains("not how well a judge agrees with people"), "{text}");
+    assert!(
+        words
+            .join(" ")
+            .contains("not how well a judge agrees with people"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -479,7 +491,11 @@ fn the_side_that_wins_is_shown_only_where_both_orders_were_asked() {
         })
     };
     let both = rows(&[Task::T2T], 12, 0);
-    let one: Vec<Row> = both.iter().filter(|row| row.order == Order::AsIs).cloned().collect();
+    let one: Vec<Row> = both
+        .iter()
+        .filter(|row| row.order == Order::AsIs)
+        .cloned()
+        .collect();
     assert!(text(both).contains("shown first wins"));
     assert!(!text(one).contains("shown first wins"));
 }

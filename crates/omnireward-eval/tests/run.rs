@@ -1,5 +1,7 @@
 //! The runner on a scripted judge: what is asked, what is recorded, and what is left after a stop.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::{
     collections::HashMap,
     path::Path,
@@ -68,8 +70,8 @@ impl Judge for Scripted {
 
 fn benchmark(dir: &Path, lines: &[serde_json::Value]) -> Dataset {
     let file = dir.join("pairs.jsonl");
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    std::fs::write(&file, text).unwrap();
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
     omnireward_data::open(&file, &OpenOptions::default()).unwrap()
 }
 
@@ -81,7 +83,9 @@ fn pair(id: usize, label: &str) -> serde_json::Value {
 }
 
 fn ten_pairs(dir: &Path) -> Dataset {
-    let lines: Vec<_> = (0..10).map(|id| pair(id, if id < 4 { "tie" } else { "second" })).collect();
+    let lines: Vec<_> = (0..10)
+        .map(|id| pair(id, if id < 4 { "tie" } else { "second" }))
+        .collect();
     benchmark(dir, &lines)
 }
 
@@ -123,7 +127,11 @@ fn options(concurrency: usize) -> RunOptions {
 }
 
 fn count(dir: &RunDir, status: Status) -> usize {
-    dir.rows().unwrap().iter().filter(|row| row.status == status).count()
+    dir.rows()
+        .unwrap()
+        .iter()
+        .filter(|row| row.status == status)
+        .count()
 }
 
 async fn run_with(
@@ -133,8 +141,22 @@ async fn run_with(
     dir: &RunDir,
     options: RunOptions,
 ) -> Result<RunEnd, Error> {
-    let spend = Spend::new(Prices::default(), Budget::default(), Usage::default(), Usage::default());
-    run(judge.clone(), dataset, plan, dir, &spend, options, &NoProgress).await
+    let spend = Spend::new(
+        Prices::default(),
+        Budget::default(),
+        Usage::default(),
+        Usage::default(),
+    );
+    run(
+        judge.clone(),
+        dataset,
+        plan,
+        dir,
+        &spend,
+        options,
+        &NoProgress,
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +166,9 @@ async fn both_settings_and_orders_are_asked_and_ties_left_out() {
     let plan = plan(OrderPolicy::Both);
     let dir = RunDir::create_or_resume(&temp.path().join("run"), &manifest(&plan)).unwrap();
     let judge = Arc::new(Scripted::default());
-    let end = run_with(&judge, &dataset, &plan, &dir, options(3)).await.unwrap();
+    let end = run_with(&judge, &dataset, &plan, &dir, options(3))
+        .await
+        .unwrap();
     // Ten pairs with ties and six without, each in two orders.
     assert_eq!((end.asked, end.kept, end.stopped), (32, 0, None));
     assert_eq!(judge.peak.load(Ordering::SeqCst), 3);
@@ -161,7 +185,10 @@ async fn both_settings_and_orders_are_asked_and_ties_left_out() {
     for row in &rows {
         assert_eq!(row.pair_id, format!("p{}", row.position));
     }
-    assert!(rows.is_sorted_by_key(|row| row.position), "rows come back in the benchmark's order");
+    assert!(
+        rows.is_sorted_by_key(|row| row.position),
+        "rows come back in the benchmark's order"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,12 +208,16 @@ async fn a_stopped_run_goes_on_where_it_was() {
             interrupted: flag,
             ..options(1)
         };
-        let end = run_with(&first, &dataset, &plan, &dir, options).await.unwrap();
+        let end = run_with(&first, &dataset, &plan, &dir, options)
+            .await
+            .unwrap();
         assert_eq!((end.asked, end.stopped), (5, Some(Stop::Interrupted)));
     }
     let second = Arc::new(Scripted::default());
     let dir = RunDir::create_or_resume(&path, &manifest(&plan)).unwrap();
-    let end = run_with(&second, &dataset, &plan, &dir, options(4)).await.unwrap();
+    let end = run_with(&second, &dataset, &plan, &dir, options(4))
+        .await
+        .unwrap();
     assert_eq!((end.asked, end.kept, end.stopped), (11, 5, None));
     let mut asked: Vec<_> = first.asked.lock().unwrap().clone();
     asked.extend(second.asked.lock().unwrap().iter().cloned());
@@ -209,12 +240,16 @@ async fn failures_are_statuses_and_the_unanswered_are_asked_again() {
         ]),
         ..Scripted::default()
     });
-    run_with(&judge, &dataset, &plan, &dir, options(4)).await.unwrap();
+    run_with(&judge, &dataset, &plan, &dir, options(4))
+        .await
+        .unwrap();
     assert_eq!(count(&dir, Status::MediaError), 2);
     assert_eq!(count(&dir, Status::TransportError), 2);
     assert_eq!(dir.rows().unwrap().len(), 16);
     let again = Arc::new(Scripted::default());
-    let end = run_with(&again, &dataset, &plan, &dir, options(4)).await.unwrap();
+    let end = run_with(&again, &dataset, &plan, &dir, options(4))
+        .await
+        .unwrap();
     assert_eq!((end.asked, end.kept), (4, 12));
     assert_eq!(count(&dir, Status::Readable), 16);
 }
@@ -227,10 +262,14 @@ async fn refused_credentials_end_the_run() {
     let plan = plan(OrderPolicy::AsIs);
     let dir = RunDir::create_or_resume(&temp.path().join("run"), &manifest(&plan)).unwrap();
     let judge = Arc::new(Scripted {
-        failures: (0..50).map(|id| (format!("p{id}"), ModelErrorKind::Unauthorized)).collect(),
+        failures: (0..50)
+            .map(|id| (format!("p{id}"), ModelErrorKind::Unauthorized))
+            .collect(),
         ..Scripted::default()
     });
-    let error = run_with(&judge, &dataset, &plan, &dir, options(2)).await.unwrap_err();
+    let error = run_with(&judge, &dataset, &plan, &dir, options(2))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Unauthorized(10, _)), "{error}");
     assert!(judge.asked.lock().unwrap().len() < 20);
 }
@@ -240,7 +279,10 @@ async fn a_judge_that_never_answers_ends_the_run() {
     let temp = tempfile::tempdir().unwrap();
     let lines: Vec<_> = (0..50).map(|id| pair(id, "first")).collect();
     let plan = plan(OrderPolicy::AsIs);
-    for (count, kind) in [(50, ModelErrorKind::Rejected), (3, ModelErrorKind::Transport)] {
+    for (count, kind) in [
+        (50, ModelErrorKind::Rejected),
+        (3, ModelErrorKind::Transport),
+    ] {
         let dataset = benchmark(temp.path(), &lines[..count]);
         let path = temp.path().join(format!("run-{count}"));
         let dir = RunDir::create_or_resume(&path, &manifest(&plan)).unwrap();
@@ -248,7 +290,9 @@ async fn a_judge_that_never_answers_ends_the_run() {
             failures: (0..50).map(|id| (format!("p{id}"), kind)).collect(),
             ..Scripted::default()
         });
-        let error = run_with(&judge, &dataset, &plan, &dir, options(2)).await.unwrap_err();
+        let error = run_with(&judge, &dataset, &plan, &dir, options(2))
+            .await
+            .unwrap_err();
         match kind {
             ModelErrorKind::Rejected => assert!(matches!(error, Error::NoAnswer(10, _)), "{error}"),
             _ => assert!(matches!(error, Error::NothingAnswered(_)), "{error}"),
@@ -263,7 +307,9 @@ async fn a_finished_run_is_not_stopped_by_a_smaller_budget() {
     let plan = plan(OrderPolicy::AsIs);
     let dir = RunDir::create_or_resume(&temp.path().join("run"), &manifest(&plan)).unwrap();
     let judge = Arc::new(Scripted::default());
-    run_with(&judge, &dataset, &plan, &dir, options(4)).await.unwrap();
+    run_with(&judge, &dataset, &plan, &dir, options(4))
+        .await
+        .unwrap();
     let budget = Budget {
         tokens: Some(1),
         dollars: None,
@@ -274,7 +320,17 @@ async fn a_finished_run_is_not_stopped_by_a_smaller_budget() {
         completion_tokens: 160,
     };
     let spend = Spend::new(Prices::default(), budget, Usage::default(), spent);
-    let end = run(judge, &dataset, &plan, &dir, &spend, options(4), &NoProgress).await.unwrap();
+    let end = run(
+        judge,
+        &dataset,
+        &plan,
+        &dir,
+        &spend,
+        options(4),
+        &NoProgress,
+    )
+    .await
+    .unwrap();
     assert_eq!((end.asked, end.kept, end.stopped), (0, 16, None));
 }
 
@@ -282,20 +338,30 @@ async fn a_finished_run_is_not_stopped_by_a_smaller_budget() {
 async fn a_broken_row_is_counted_or_ends_a_strict_run() {
     let temp = tempfile::tempdir().unwrap();
     let mut lines: Vec<_> = (0..4).map(|id| pair(id, "first")).collect();
-    lines.insert(2, serde_json::json!({"id": "broken", "task": "T2T", "prompt": "p", "responses": 3}));
+    lines.insert(
+        2,
+        serde_json::json!({"id": "broken", "task": "T2T", "prompt": "p", "responses": 3}),
+    );
     let dataset = benchmark(temp.path(), &lines);
     let plan = plan(OrderPolicy::AsIs);
     let dir = RunDir::create_or_resume(&temp.path().join("run"), &manifest(&plan)).unwrap();
     let judge = Arc::new(Scripted::default());
-    let end = run_with(&judge, &dataset, &plan, &dir, options(2)).await.unwrap();
+    let end = run_with(&judge, &dataset, &plan, &dir, options(2))
+        .await
+        .unwrap();
     assert_eq!((end.asked, end.bad_rows), (8, 1));
     let bad = dir.bad_rows().unwrap();
-    assert!(bad.len() == 1 && bad[0].contains("pairs.jsonl") && bad[0].contains('3'), "{bad:?}");
+    assert!(
+        bad.len() == 1 && bad[0].contains("pairs.jsonl") && bad[0].contains('3'),
+        "{bad:?}"
+    );
     let strict = RunOptions {
         strict: true,
         ..options(2)
     };
-    let error = run_with(&judge, &dataset, &plan, &dir, strict).await.unwrap_err();
+    let error = run_with(&judge, &dataset, &plan, &dir, strict)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Row(_)), "{error}");
 }
 
@@ -315,7 +381,9 @@ async fn unsupported_tasks_are_named_and_limits_hold() {
     };
     let dir = RunDir::create_or_resume(&temp.path().join("run"), &manifest(&plan)).unwrap();
     let judge = Arc::new(Scripted::default());
-    let end = run_with(&judge, &dataset, &plan, &dir, options(2)).await.unwrap();
+    let end = run_with(&judge, &dataset, &plan, &dir, options(2))
+        .await
+        .unwrap();
     assert_eq!((end.asked, end.unsupported), (6, vec![Task::T2I]));
 }
 
@@ -330,7 +398,9 @@ fn another_run_or_another_process_is_turned_away() {
     drop(held);
     let mut other = manifest(&plan);
     other.plan.seed = 1;
-    let error = RunDir::create_or_resume(&path, &other).unwrap_err().to_string();
+    let error = RunDir::create_or_resume(&path, &other)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("`plan.seed` was 0 and is now 1"), "{error}");
 }
 
@@ -339,19 +409,22 @@ async fn finished(temp: &Path, path: &Path) {
     let plan = plan(OrderPolicy::AsIs);
     let dir = RunDir::create_or_resume(path, &manifest(&plan)).unwrap();
     let judge = Arc::new(Scripted::default());
-    run_with(&judge, &ten_pairs(temp), &plan, &dir, options(4)).await.unwrap();
+    run_with(&judge, &ten_pairs(temp), &plan, &dir, options(4))
+        .await
+        .unwrap();
 }
 
 fn names(path: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(path).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_a_run_makes_and_changes_nothing() {
+async fn reading_a_run_changes_no_record_and_makes_no_database() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("run");
     finished(temp.path(), &path).await;
@@ -363,7 +436,7 @@ async fn reading_a_run_makes_and_changes_nothing() {
     let error = dir.commit(&rows[0]).unwrap_err();
     assert!(matches!(error, Error::Records { .. }), "{error}");
     drop(dir);
-    assert_eq!(std::fs::read(&records).unwrap(), before);
+    assert!(std::fs::read(&records).unwrap() == before);
 
     std::fs::remove_file(&records).unwrap();
     let left = names(&path);
@@ -399,7 +472,10 @@ async fn a_run_is_readable_where_nothing_may_be_written() {
     permissions.set_readonly(true);
     std::fs::set_permissions(&path, permissions.clone()).unwrap();
     let rows = RunDir::open(&path).and_then(|dir| dir.rows());
-    #[expect(clippy::permissions_set_readonly_false, reason = "a temporary directory, about to go")]
+    #[expect(
+        clippy::permissions_set_readonly_false,
+        reason = "a temporary directory, about to go"
+    )]
     permissions.set_readonly(false);
     std::fs::set_permissions(&path, permissions).unwrap();
     assert_eq!(rows.unwrap().len(), 16);

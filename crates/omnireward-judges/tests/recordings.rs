@@ -282,6 +282,19 @@ fn audiojudge_chat_accuracies_come_out() {
     }
 }
 
+/// A pair of RM-Bench, which has an id of its own.
+fn matrix_pair(row: usize, chosen: usize, rejected: usize) -> PreferencePair {
+    let mut pair = pair(&format!("{}/{chosen}-{rejected}", row + 100));
+    for (name, value) in [
+        ("row", row),
+        ("chosen_style", chosen),
+        ("rejected_style", rejected),
+    ] {
+        pair.extra.insert(name.to_owned(), value.into());
+    }
+    pair
+}
+
 #[test]
 fn rm_bench_accuracies_come_out() {
     let Some(file) = real_data("judge_outputs/ixc_reward/rm_bench_scores.json") else {
@@ -294,7 +307,9 @@ fn rm_bench_accuracies_come_out() {
     for (chosen, cells) in share.iter_mut().enumerate() {
         for (rejected, cell) in cells.iter_mut().enumerate() {
             let wins = (0..1327).filter(|row| {
-                preference(&judge, &format!("{row}/{chosen}-{rejected}")) == Some(First)
+                let pair = matrix_pair(*row, chosen, rejected);
+                let verdict = ask(&judge, &pair, Setting::WithTies).unwrap();
+                verdict.preference == Some(First)
             });
             *cell = 100.0 * wins.count() as f64 / 1327.0;
         }
@@ -305,12 +320,18 @@ fn rm_bench_accuracies_come_out() {
     for (found, expected) in [(hard, 47.45), (normal, 71.339), (easy, 87.465)] {
         assert!((found - expected).abs() < 0.001, "{found} {expected}");
     }
-    let swapped = preference_swapped(&judge, "0/1-1");
+    let pair = matrix_pair(0, 1, 1);
+    let verdict = ask(&judge, &pair, Setting::WithTies).unwrap();
+    let swapped = ask(&judge, &pair.shown_swapped(), Setting::WithTies).unwrap();
     assert_eq!(
-        swapped,
-        preference(&judge, "0/1-1"),
+        swapped.swapped().preference,
+        verdict.preference,
         "scores hold in both orders"
     );
+    // An item's id counts something else than its row.
+    let by_id = PreferencePair::new("8/0-0", Task::T2T, "p", ["x", "y"].map(Response::text));
+    let error = ask(&judge, &by_id, Setting::WithTies).unwrap_err();
+    assert_eq!(error.kind, ModelErrorKind::NotRecorded);
 }
 
 #[test]

@@ -29,12 +29,13 @@ fn fifty_kills_lose_nothing_and_repeat_nothing() {
     std::fs::write(&benchmark, pairs()).unwrap();
 
     let undisturbed = folder.path().join("undisturbed");
-    let (server, _) = server();
+    let (server, _) = server(Duration::ZERO, 64);
     let status = eval(&server, &benchmark, &undisturbed).status().unwrap();
     assert!(status.success());
 
     let disturbed = folder.path().join("disturbed");
-    let (server, answered) = self::server();
+    // Slow enough for all kills to come before the last answer.
+    let (server, answered) = self::server(Duration::from_millis(40), 12);
     let mut random = rand::rngs::StdRng::seed_from_u64(7);
     // How often a question had been answered when its reply was first found recorded.
     let mut recorded: HashMap<String, usize> = HashMap::new();
@@ -66,10 +67,16 @@ fn fifty_kills_lose_nothing_and_repeat_nothing() {
 
     let answered = answered.lock().unwrap();
     for (question, times) in &recorded {
-        assert_eq!(answered[question], *times, "a recorded reply was asked for again");
+        assert_eq!(
+            answered[question], *times,
+            "a recorded reply was asked for again"
+        );
     }
     assert_eq!(answered.len(), PAIRS * 2);
-    assert!(recorded.len() > PAIRS / 2, "the kills came while the run was under way");
+    assert!(
+        recorded.len() > PAIRS / 4,
+        "the kills came while the run was under way"
+    );
     assert_eq!(rows(&disturbed).len(), PAIRS * 2, "no row is lost");
     assert_eq!(rows(&disturbed), rows(&undisturbed));
     assert_eq!(results(&disturbed), results(&undisturbed));
@@ -99,11 +106,11 @@ fn pairs() -> String {
 }
 
 /// A server that decides by what it is asked, never by when.
-fn server() -> (ChatServer, Answered) {
+fn server(latency: Duration, at_once: usize) -> (ChatServer, Answered) {
     let answered = Answered::default();
     let config = ChatServerConfig {
-        latency: Duration::from_millis(15),
-        admitted: Some(24),
+        latency,
+        admitted: Some(at_once),
         record: false,
         ..ChatServerConfig::default()
     };
@@ -124,7 +131,14 @@ fn server() -> (ChatServer, Answered) {
 fn eval(server: &ChatServer, benchmark: &Path, out: &Path) -> Command {
     let mut command = omnireward();
     command
-        .args(["eval", "--quiet", "--judge", "openai:loopback", "--setting", "without-ties"])
+        .args([
+            "eval",
+            "--quiet",
+            "--judge",
+            "openai:loopback",
+            "--setting",
+            "without-ties",
+        ])
         .args(["--no-html", "--base-url", &server.base_url(), "--benchmark"])
         .arg(benchmark)
         .arg("--out")
@@ -168,7 +182,11 @@ fn recorded_questions(run: &Path) -> HashSet<String> {
 
 fn digest(text: &str) -> String {
     use sha2::{Digest as _, Sha256};
-    Sha256::digest(text).iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text)
+        .iter()
+        .take(12)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn query_all(run: &Path, query: &str) -> Vec<String> {
@@ -177,7 +195,11 @@ fn query_all(run: &Path, query: &str) -> Vec<String> {
         // Killed before the tables were made.
         return Vec::new();
     };
-    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    statement
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
 }
 
 /// The results without what depends on time.

@@ -8,7 +8,7 @@
 //! are not included.
 
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair, Response, Task};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     Entry, entries,
@@ -24,14 +24,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON lines with `kind`, `system`, `item` and `Production_Quality`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2A),
             Pairs::Varying,
             read,
-        )
+        ))
     },
 };
 
@@ -61,18 +61,27 @@ fn recognises(sketch: &Sketch) -> bool {
 struct Clip {
     item: (String, String),
     system: String,
-    ratings: [Rating; 4],
+    /// The mean rating on each axis, and the single ones.
+    ratings: [(Rating, Vec<f64>); 4],
+    details: Map<String, Value>,
 }
 
 fn read(source: &Source) -> Result<Rows, Error> {
-    entries::gathered(&source.file, clip, |clips| pairs(source, &clips))
+    let owned = source.clone();
+    entries::gathered(
+        &source.file,
+        |row| Ok(vec![clip(row)?]),
+        |clip| clip.item.clone(),
+        move |clips| pairs(&owned, &clips),
+    )
 }
 
 fn clip(RawRow { mut record, .. }: RawRow) -> Result<Clip, Fault> {
     let mut rating = |axis: &str| {
         let ratings = source::numbers(&mut record, axis)?;
-        Rating::mean_of(&ratings)
-            .ok_or_else(|| RowError::Inconsistent("no ratings".to_owned()).in_field(axis))
+        let mean = Rating::mean_of(&ratings)
+            .ok_or_else(|| RowError::Inconsistent("no ratings".to_owned()).in_field(axis))?;
+        Ok::<_, Fault>((mean, ratings))
     };
     Ok(Clip {
         ratings: [
@@ -83,36 +92,47 @@ fn clip(RawRow { mut record, .. }: RawRow) -> Result<Clip, Fault> {
         ],
         item: (record.text("kind")?, record.text("item")?),
         system: record.text("system")?,
+        details: record.into_extra(),
     })
 }
 
-fn pairs(source: &Source, clips: &[Clip]) -> Vec<PreferencePair> {
-    let mut pairs = Vec::new();
-    for group in source::grouped_by(clips, |clip| &clip.item) {
-        let (kind, name) = &group[0].item;
-        let key = source.id(format!("{kind}/{name}"));
-        for (index, (axis, wording)) in AXES.into_iter().enumerate() {
-            let item = Item {
-                id: format!("{key}/{axis}"),
-                task: Task::T2A,
-                prompt: vec![ContentPart::Text(String::new())],
-                criterion: wording.to_owned(),
-                source: format!("pam/{kind}"),
-                group: key.clone(),
-                extra: Map::from_iter([("axis".to_owned(), Value::from(axis))]),
-            };
-            let rated: Vec<Rated> = group
-                .iter()
-                .map(|clip| Rated {
+/// The pairs of the clips of one item.
+fn pairs(
+    source: &Source,
+    clips: &[Clip],
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
+    let (kind, name) = &clips[0].item;
+    let key = source.id(format!("{kind}/{name}"));
+    let mut pairs = Vec::with_capacity(AXES.len());
+    for (index, (axis, wording)) in AXES.into_iter().enumerate() {
+        let item = Item {
+            id: format!("{key}/{axis}"),
+            task: Task::T2A,
+            prompt: vec![ContentPart::Text(String::new())],
+            criterion: wording.to_owned(),
+            source: format!("pam/{kind}"),
+            group: key.clone(),
+            extra: Map::from_iter([("axis".to_owned(), Value::from(axis))]),
+        };
+        let rated = clips
+            .iter()
+            .map(|clip| {
+                let (rating, single) = &clip.ratings[index];
+                let mut details = clip.details.clone();
+                details.insert("ratings".to_owned(), json!(single));
+                Rated {
                     key: clip.system.clone(),
                     response: absent_clip(kind, &clip.system, name),
-                    rating: clip.ratings[index],
-                })
-                .collect();
-            pairs.extend(ratings::pairs(&item, &rated, TieRule::EqualMeans));
-        }
+                    rating: *rating,
+                    details,
+                }
+            })
+            .collect();
+        let rated = ratings::pairs(item, rated, TieRule::EqualMeans)
+            .map_err(|error| error.in_field("item"))?;
+        pairs.push(rated);
     }
-    pairs
+    Ok(pairs.into_iter().flatten())
 }
 
 fn absent_clip(kind: &str, system: &str, name: &str) -> Response {

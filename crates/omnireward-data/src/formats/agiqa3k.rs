@@ -10,7 +10,7 @@
 //! pairs of one prompt share a group under both criteria. The model is the start of the name.
 
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair, Response, Task};
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::{
     Entry, entries,
@@ -26,14 +26,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "a table with `name`, `prompt`, `mos_quality` and `mos_align`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2I),
             Pairs::Varying,
             read,
-        )
+        ))
     },
 };
 
@@ -64,13 +64,16 @@ struct Picture {
     prompt: String,
     response: Response,
     ratings: [Rating; 2],
+    details: Map<String, Value>,
 }
 
 fn read(source: &Source) -> Result<Rows, Error> {
+    let owned = source.clone();
     entries::gathered(
         &source.file,
-        |row| picture(source, row),
-        |pictures| pairs(source, &pictures),
+        |row| Ok(vec![picture(source, row)?]),
+        |picture| picture.prompt.clone(),
+        move |pictures| pairs(&owned, &pictures),
     )
 }
 
@@ -98,37 +101,39 @@ fn picture(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Picture
         prompt: record.text("prompt")?,
         response: Response::media(image).by(model),
         key,
+        details: record.into_extra(),
     })
 }
 
-fn pairs(source: &Source, pictures: &[Picture]) -> Vec<PreferencePair> {
-    let mut pairs = Vec::new();
-    for group in source::grouped_by(pictures, |picture| &picture.prompt) {
-        for (index, (name, wording)) in CRITERIA.into_iter().enumerate() {
-            let prompt = vec![ContentPart::Text(group[0].prompt.clone())];
-            let item = Item {
-                id: source.id(name),
-                task: Task::T2I,
-                group: source::prompt_group(&prompt),
-                prompt,
-                criterion: wording.to_owned(),
-                source: "agiqa-3k".to_owned(),
-                extra: Map::new(),
-            };
-            let rated: Vec<Rated> = group
-                .iter()
-                .map(|picture| Rated {
-                    key: picture.key.clone(),
-                    response: picture.response.clone(),
-                    rating: picture.ratings[index],
-                })
-                .collect();
-            pairs.extend(ratings::pairs(
-                &item,
-                &rated,
-                TieRule::EffectBelow(TIE_SHARE),
-            ));
-        }
+/// The pairs of the pictures of one prompt.
+fn pairs(
+    source: &Source,
+    pictures: &[Picture],
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
+    let prompt = vec![ContentPart::Text(pictures[0].prompt.clone())];
+    let mut pairs = Vec::with_capacity(CRITERIA.len());
+    for (index, (name, wording)) in CRITERIA.into_iter().enumerate() {
+        let item = Item {
+            id: source.id(name),
+            task: Task::T2I,
+            group: source::prompt_group(&prompt),
+            prompt: prompt.clone(),
+            criterion: wording.to_owned(),
+            source: "agiqa-3k".to_owned(),
+            extra: Map::new(),
+        };
+        let rated = pictures
+            .iter()
+            .map(|picture| Rated {
+                key: picture.key.clone(),
+                response: picture.response.clone(),
+                rating: picture.ratings[index],
+                details: picture.details.clone(),
+            })
+            .collect();
+        let rated = ratings::pairs(item, rated, TieRule::EffectBelow(TIE_SHARE))
+            .map_err(|error| error.in_field("prompt"))?;
+        pairs.push(rated);
     }
-    pairs
+    Ok(pairs.into_iter().flatten())
 }

@@ -1,10 +1,9 @@
 //! `AudioJudge`'s tables: which of two clips is better, as told by the ground truth or by people,
-//! beside what a judge said. Only the pairs are read here; the judge's verdicts and reasons are
-//! recordings. The clips are not included, and neither are prompts, so the prompt is empty.
+//! beside what a judge said, which stays in `extra`. The clips are not included, and neither are prompts, so the prompt is empty.
 //!
 //! * `item`, `transcript_given`, `orders_swapped`, `ground_truth_original_order` (1 or 2): every
 //!   item stands there in three transcript settings, and once more with its clips exchanged. The
-//!   rows that are not exchanged are the pairs, id `<file stem>/<item>/<transcript_given>`; the
+//!   rows that are not exchanged are the pairs (the others repeat them and are left out), id `<file stem>/<item>/<transcript_given>`; the
 //!   settings of one item share a group. The file's name tells the criterion: `speed` or
 //!   `tmhintq` (speech quality).
 //! * `index`, `model_a`, `model_b`, `human_winner` (1, 2 or `tie`): chat answers as speech, id
@@ -13,14 +12,14 @@
 use omnireward_core::{Modality, PreferencePair, Response, Task};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
 use crate::{
-    Error, Format, Rows,
+    Format,
     error::Fault,
     record::{Record, unknown_value},
 };
@@ -31,14 +30,14 @@ pub(super) const ENTRY: Entry = Entry {
                  `model_a`, `model_b` and `human_winner`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2A),
             Pairs::Varying,
-            read,
-        )
+            |source| source::rows(source, pair),
+        ))
     },
 };
 
@@ -50,15 +49,6 @@ const CRITERIA: [(&str, &str); 2] = [
     ),
 ];
 
-/// What a judge said about the pair, which is not part of it.
-const VERDICT_FIELDS: [&str; 5] = [
-    "prediction_as_presented",
-    "correct_column",
-    "reasoning",
-    "prediction",
-    "correct",
-];
-
 fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&[
         "item",
@@ -68,17 +58,12 @@ fn recognises(sketch: &Sketch) -> bool {
     ]) || sketch.has(&["index", "model_a", "model_b", "human_winner"])
 }
 
-fn read(source: &Source) -> Result<Rows, Error> {
+fn pair(source: &Source, RawRow { record, .. }: RawRow) -> Result<Option<PreferencePair>, Fault> {
     let stem = source.stem();
-    entries::rows(&source.file, move |RawRow { mut record, .. }| {
-        for field in VERDICT_FIELDS {
-            record.take(field);
-        }
-        if record.has("human_winner") {
-            return Ok(vec![chat(&stem, record)?]);
-        }
-        Ok(clips(&stem, record)?.into_iter().collect())
-    })
+    if record.has("human_winner") {
+        return chat(&stem, record).map(Some);
+    }
+    clips(&stem, record)
 }
 
 /// The pair in a row whose clips are not exchanged.

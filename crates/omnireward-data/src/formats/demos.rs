@@ -8,27 +8,27 @@
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair, Response, Task};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, RowError, Rows, error::Fault};
+use crate::{Format, RowError, error::Fault};
 
 pub(super) const EDIT: Entry = Entry {
     format: Format::EditDemo,
     looked_for: "a JSON object with `instruction`, `source` and `candidates`",
     matches: |path| source::any(path, is_edit),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             is_edit,
             Some(Task::TI2I),
             Pairs::Each(1),
-            read_edit,
-        )
+            |source| source::each_row(source, edit),
+        ))
     },
 };
 
@@ -37,14 +37,14 @@ pub(super) const QUESTION: Entry = Entry {
     looked_for: "JSON lines with `image`, `prompt`, `response_1`, `response_2` and `preferred`",
     matches: |path| source::any(path, is_question),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             is_question,
             Some(Task::TI2T),
             Pairs::Each(1),
-            read_question,
-        )
+            |source| source::each_row(source, question),
+        ))
     },
 };
 
@@ -54,13 +54,6 @@ fn is_edit(sketch: &Sketch) -> bool {
 
 fn is_question(sketch: &Sketch) -> bool {
     sketch.has(&["image", "prompt", "response_1", "response_2", "preferred"])
-}
-
-fn read_edit(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        Ok(vec![edit(&source, row)?])
-    })
 }
 
 fn edit(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
@@ -92,17 +85,10 @@ fn edit(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Preference
     );
     pair.prompt.insert(0, ContentPart::Media(original));
     pair.label = label;
-    record.take("task");
+    source::take_task(&mut record, Task::TI2I);
     record.take("label");
     pair.extra = record.into_extra();
     Ok(pair)
-}
-
-fn read_question(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        Ok(vec![question(&source, row)?])
-    })
 }
 
 fn question(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
@@ -118,7 +104,7 @@ fn question(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Prefer
         PreferencePair::new(source.id(id), Task::TI2T, record.text("prompt")?, responses)
             .with_label(labels::one_or_two(&mut record, "preferred")?);
     pair.prompt.insert(0, ContentPart::Media(picture));
-    record.take("task");
+    source::take_task(&mut record, Task::TI2T);
     pair.extra = record.into_extra();
     Ok(pair)
 }

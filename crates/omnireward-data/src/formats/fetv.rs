@@ -7,17 +7,17 @@
 //! different aspects; its pairs share a group.
 
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair, Response, Task};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     ratings::{self, Item, Rated, Rating, TieRule},
     sketch::{Kind, Sketch},
     source::{self, Pairs, Source},
 };
 use crate::{
-    Error, Format, RowError, Rows,
+    Format, RowError,
     error::Fault,
     record::{text_of, wrong_type},
 };
@@ -27,14 +27,14 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "JSON lines with `prompt`, `videos` and `human_ratings`, both by model",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2V),
             Pairs::Varying,
-            read,
-        )
+            |source| source::rows(source, pairs),
+        ))
     },
 };
 
@@ -56,23 +56,18 @@ fn recognises(sketch: &Sketch) -> bool {
         && sketch.holds("human_ratings", &[Kind::Object])
 }
 
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| pairs(&source, row))
-}
-
 fn pairs(
     source: &Source,
     RawRow {
         index, mut record, ..
     }: RawRow,
-) -> Result<Vec<PreferencePair>, Fault> {
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
     let prompt = vec![ContentPart::Text(record.text("prompt")?)];
     let videos = source::object(&mut record, "videos")?;
     let opinions = source::object(&mut record, "human_ratings")?;
     let group = source::prompt_group(&prompt);
     let extra = record.into_extra();
-    let mut pairs = Vec::new();
+    let mut pairs = Vec::with_capacity(CRITERIA.len());
     for (criterion, wording) in CRITERIA {
         let mut rated = Vec::new();
         for (model, name) in &videos {
@@ -89,9 +84,11 @@ fn pairs(
             group: group.clone(),
             extra: extra.clone(),
         };
-        pairs.extend(ratings::pairs(&item, &rated, TieRule::EqualMeans));
+        let rated = ratings::pairs(item, rated, TieRule::EqualMeans)
+            .map_err(|error| error.in_field("videos"))?;
+        pairs.push(rated);
     }
-    Ok(pairs)
+    Ok(pairs.into_iter().flatten())
 }
 
 /// One model's video, when it is rated under the criterion.
@@ -119,5 +116,6 @@ fn rated_video(
         key: model.to_owned(),
         response: Response::media(video).by(model),
         rating: Rating::of(mean),
+        details: Map::new(),
     }))
 }

@@ -14,19 +14,28 @@ use omnireward_core::{
 };
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
     sketch::Sketch,
-    source::{self, Pairs, Source},
+    source::{self, Pairs},
 };
-use crate::{Error, Format, Rows, error::Fault};
+use crate::{Format, error::Fault};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::GenAiBench,
     looked_for: "JSON lines with `idx`, `human_vote`, and `prompt` or `instruct_prompt`",
     matches: |path| source::any(path, recognises),
-    open: |path, options| source::parts(path, options, recognises, None, Pairs::Each(1), read),
+    open: |path, options| {
+        Ok(source::parts(
+            path,
+            options,
+            recognises,
+            None,
+            Pairs::Each(1),
+            |source| source::each_row(source, |_, row| pair(row)),
+        ))
+    },
 };
 
 const VOTES: [(&str, Preference); 4] = [
@@ -40,10 +49,6 @@ const VOTES: [(&str, Preference); 4] = [
 fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["idx", "human_vote"])
         && (sketch.has(&["prompt"]) || sketch.has(&["instruct_prompt"]))
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    entries::rows(&source.file, |row| Ok(vec![pair(row)?]))
 }
 
 fn pair(RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {

@@ -7,26 +7,26 @@
 use omnireward_core::{Preference, PreferencePair, Response, Task};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     sketch::{Kind, Sketch},
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, Rows, error::Fault};
+use crate::{Format, error::Fault};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::HhhRubric,
     looked_for: "JSON lines with `criterion`, `levels`, `prompt`, `chosen` and `rejected`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2T),
             Pairs::Each(1),
-            read,
-        )
+            |source| source::each_row(source, pair),
+        ))
     },
 };
 
@@ -34,13 +34,6 @@ fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["criterion", "levels", "prompt"])
         && sketch.holds("chosen", &[Kind::Text])
         && sketch.holds("rejected", &[Kind::Text])
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        Ok(vec![pair(&source, row)?])
-    })
 }
 
 fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {

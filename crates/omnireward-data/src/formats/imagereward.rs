@@ -9,30 +9,35 @@
 //! one prompt share a group. See [`ratings`](super::ratings) for the rule.
 
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair, Response, Task};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     ratings::{self, Item, Rated, Rating, TieRule},
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, RowError, Rows, error::Fault, record::wrong_type};
+use crate::{
+    Format, RowError,
+    error::Fault,
+    record::{Record, wrong_type},
+};
 
 pub(super) const DEMO: Entry = Entry {
     format: Format::ImageRewardDemo,
     looked_for: "a JSON object with `prompt`, `images`, `published_ranking` and `published_rewards`",
     matches: |path| source::any(path, is_demo),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             is_demo,
             Some(Task::T2I),
             Pairs::Varying,
-            read_demo,
-        )
+            |source| source::rows(source, demo),
+        ))
     },
 };
 
@@ -41,14 +46,14 @@ pub(super) const RANKINGS: Entry = Entry {
     looked_for: "JSON lines with `prompt`, `generations` and `ranking`",
     matches: |path| source::any(path, is_rankings),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             is_rankings,
             Some(Task::T2I),
             Pairs::Varying,
-            read_rankings,
-        )
+            |source| source::rows(source, ranking),
+        ))
     },
 };
 
@@ -60,64 +65,50 @@ fn is_rankings(sketch: &Sketch) -> bool {
     sketch.has(&["prompt", "generations", "ranking"])
 }
 
-fn read_demo(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(
-        &source.file.clone(),
-        move |RawRow { mut record, .. }| {
-            let names = source::texts(&mut record, "images")?;
-            let ranks = ranks(record.value("published_ranking")?, "published_ranking")?;
-            let rewards = source::numbers(&mut record, "published_rewards")?;
-            if rewards.len() != names.len() {
-                let reason = format!("{} rewards for {} images", rewards.len(), names.len());
-                return Err(RowError::Inconsistent(reason).in_field("published_rewards"));
-            }
-            let prompt = record.text("prompt")?;
-            let mut pairs = ranked(&source, &source.stem(), prompt, &names, &ranks, "images")?;
-            let extra = record.into_extra();
-            for (pair, (i, j)) in pairs.iter_mut().zip(positions(names.len())) {
-                pair.extra.clone_from(&extra);
-                pair.extra.insert(
-                    "published_rewards".to_owned(),
-                    json!([rewards[i], rewards[j]]),
-                );
-            }
-            Ok(pairs)
-        },
-    )
+fn demo(
+    source: &Source,
+    RawRow { mut record, .. }: RawRow,
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
+    let names = source::texts(&mut record, "images")?;
+    let ranks = ranks(record.value("published_ranking")?, "published_ranking")?;
+    let rewards = source::numbers(&mut record, "published_rewards")?;
+    if rewards.len() != names.len() {
+        let reason = format!("{} rewards for {} images", rewards.len(), names.len());
+        return Err(RowError::Inconsistent(reason).in_field("published_rewards"));
+    }
+    let prompt = record.text("prompt")?;
+    let pairs = ranked(source, &source.stem(), prompt, &names, &ranks, "images")?;
+    Ok(described(pairs, record, "published_rewards", rewards))
 }
 
-fn read_rankings(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(
-        &source.file.clone(),
-        move |RawRow { mut record, .. }| {
-            let id = source::id_of(&mut record, "id")?;
-            let names = source::texts(&mut record, "generations")?;
-            let ranks = ranks(record.value("ranking")?, "ranking")?;
-            let prompt = record.text("prompt")?;
-            let mut pairs = ranked(
-                &source,
-                &source.id(id),
-                prompt,
-                &names,
-                &ranks,
-                "generations",
-            )?;
-            let extra = record.into_extra();
-            for (pair, (i, j)) in pairs.iter_mut().zip(positions(names.len())) {
-                pair.extra.clone_from(&extra);
-                pair.extra
-                    .insert("ranks".to_owned(), json!([ranks[i], ranks[j]]));
-            }
-            Ok(pairs)
-        },
-    )
+fn ranking(
+    source: &Source,
+    RawRow { mut record, .. }: RawRow,
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
+    let id = source.id(source::id_of(&mut record, "id")?);
+    let names = source::texts(&mut record, "generations")?;
+    let ranks = ranks(record.value("ranking")?, "ranking")?;
+    let prompt = record.text("prompt")?;
+    let pairs = ranked(source, &id, prompt, &names, &ranks, "generations")?;
+    Ok(described(pairs, record, "ranks", ranks))
 }
 
-/// The positions of a pair's two sides, in the order of [`ratings::pairs`].
-fn positions(count: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..count).flat_map(move |i| (i + 1..count).map(move |j| (i, j)))
+/// The pairs with the other fields of the record, and with the figures of their two pictures.
+fn described<T: Serialize + Send + 'static>(
+    pairs: impl Iterator<Item = PreferencePair> + Send + 'static,
+    record: Record,
+    field: &'static str,
+    figures: Vec<T>,
+) -> impl Iterator<Item = PreferencePair> + Send + 'static {
+    let extra = record.into_extra();
+    pairs
+        .zip(ratings::positions(figures.len()))
+        .map(move |(mut pair, (i, j))| {
+            pair.extra.clone_from(&extra);
+            pair.extra
+                .insert(field.to_owned(), json!([figures[i], figures[j]]));
+            pair
+        })
 }
 
 fn ranks(value: Value, field: &str) -> Result<Vec<u32>, Fault> {
@@ -132,7 +123,7 @@ fn ranked(
     names: &[String],
     ranks: &[u32],
     field: &str,
-) -> Result<Vec<PreferencePair>, Fault> {
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
     if names.len() != ranks.len() {
         let reason = format!("{} pictures, but {} ranks", names.len(), ranks.len());
         return Err(RowError::Inconsistent(reason).in_field(field));
@@ -146,6 +137,7 @@ fn ranked(
             key: position.to_string(),
             response: Response::media(picture),
             rating: Rating::from_rank(rank),
+            details: Map::new(),
         });
     }
     let prompt = vec![ContentPart::Text(prompt)];
@@ -156,7 +148,7 @@ fn ranked(
         prompt,
         criterion: String::new(),
         source: "image-reward".to_owned(),
-        extra: serde_json::Map::new(),
+        extra: Map::new(),
     };
-    Ok(ratings::pairs(&item, &rated, TieRule::EqualMeans))
+    ratings::pairs(item, rated, TieRule::EqualMeans).map_err(|error| error.in_field(field))
 }

@@ -8,27 +8,27 @@
 use omnireward_core::{Preference, PreferencePair, Response, Task};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
     sketch::Sketch,
-    source::{self, Pairs, Source},
+    source::{self, Pairs},
 };
-use crate::{Error, Format, Rows, error::Fault};
+use crate::{Format, error::Fault};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::JudgeBench,
     looked_for: "JSON lines with `pair_id`, `question`, `response_A`, `response_B` and `label`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2T),
             Pairs::Each(1),
-            read,
-        )
+            |source| source::each_row(source, |_, row| pair(row)),
+        ))
     },
 };
 
@@ -42,10 +42,6 @@ const LABELS: [(&str, Preference); 3] = [
 /// pairs, too.
 fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["pair_id", "question", "response_A", "response_B", "label"])
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    entries::rows(&source.file, |row| Ok(vec![pair(row)?]))
 }
 
 fn pair(RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {

@@ -11,37 +11,32 @@ use std::{ffi::OsStr, path::Path};
 use omnireward_core::{PreferencePair, Response, Task};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, Rows, error::Fault};
+use crate::{Format, error::Fault};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::LlmBar,
     looked_for: "JSON arrays of objects with `input`, `output_1`, `output_2` and `label`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2T),
             Pairs::Each(1),
-            read,
-        )
+            |source| source::each_row(source, pair),
+        ))
     },
 };
 
 fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["input", "output_1", "output_2", "label"])
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    let set = set_of(&source.file);
-    entries::rows(&source.file, move |row| Ok(vec![pair(&set, row)?]))
 }
 
 fn set_of(file: &Path) -> String {
@@ -65,7 +60,7 @@ fn set_of(file: &Path) -> String {
 }
 
 fn pair(
-    set: &str,
+    source: &Source,
     RawRow {
         index, mut record, ..
     }: RawRow,
@@ -74,10 +69,11 @@ fn pair(
         Response::text(record.text("output_1")?),
         Response::text(record.text("output_2")?),
     ];
+    let set = set_of(&source.file);
     let id = format!("{set}/{index}");
     let mut pair = PreferencePair::new(id, Task::T2T, record.text("input")?, responses)
         .with_label(labels::one_or_two(&mut record, "label")?);
-    pair.source = Some(set.to_owned());
+    pair.source = Some(set);
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.extra = record.into_extra();
     Ok(pair)

@@ -13,13 +13,13 @@
 use omnireward_core::{Modality, Preference, PreferencePair, Response, Task};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, Rows, error::Fault, record::Record};
+use crate::{Format, error::Fault, record::Record};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::MjBench,
@@ -27,14 +27,14 @@ pub(super) const ENTRY: Entry = Entry {
                  `image_1_path` and `scores`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2I),
             Pairs::Each(1),
-            read,
-        )
+            |source| source::each_row(source, pair),
+        ))
     },
 };
 
@@ -45,17 +45,12 @@ fn recognises(sketch: &Sketch) -> bool {
         || sketch.has(&["caption", "image_0_path", "image_1_path", "label"])
 }
 
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        let RawRow { record, .. } = row;
-        let pair = if record.has("image_0_path") {
-            scored(&source, record)
-        } else {
-            pictured(&source, record)
-        };
-        Ok(vec![pair?])
-    })
+fn pair(source: &Source, RawRow { record, .. }: RawRow) -> Result<PreferencePair, Fault> {
+    if record.has("image_0_path") {
+        scored(source, record)
+    } else {
+        pictured(source, record)
+    }
 }
 
 fn pictured(source: &Source, mut record: Record) -> Result<PreferencePair, Fault> {
@@ -65,7 +60,7 @@ fn pictured(source: &Source, mut record: Record) -> Result<PreferencePair, Fault
     ];
     let label = labels::a_b_or_tie(&mut record, "preferred")?;
     let prompt = record.text("prompt")?;
-    record.take("task");
+    source::take_task(&mut record, Task::T2I);
     finished(source, record, prompt, responses, label)
 }
 

@@ -8,25 +8,25 @@
 //! are reported by, which splits `safety` into bias and toxicity and `reasoning` into math and
 //! coding by the ID.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use omnireward_core::{Modality, Part as ContentPart, Preference, PreferencePair, Response, Task};
 use serde_json::Value;
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
-    sketch::{Sketch, label_files},
+    sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, OpenOptions, Part, Rows, error::Fault};
+use crate::{Format, OpenOptions, Part, error::Fault};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::MultimodalRewardBench,
     looked_for: "`all_data.json`, with `Text`, `Image`, `Output1`, `Output2` and `Better`",
     matches: |path| source::any(path, recognises),
-    open,
+    open: |path, options| Ok(open(path, options)),
 };
 
 const LABELS: [(&str, Preference); 2] = [
@@ -38,21 +38,13 @@ fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["Text", "Image", "Output1", "Output2", "Better"])
 }
 
-fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
-    let mut files: Vec<PathBuf> = label_files(path)
-        .into_iter()
-        .filter(|file| Sketch::of(file).as_ref().is_some_and(recognises))
-        .collect();
+fn open(path: &Path, options: &OpenOptions) -> Vec<Part> {
+    let mut files = source::files(path, options, recognises);
     if files.iter().any(|file| file.ends_with("all_data.json")) {
         files.retain(|file| !file.ends_with("all_data_release.json"));
     }
-    source::parts_of(files, options, Some(Task::TI2T), Pairs::Each(1), read)
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        Ok(vec![pair(&source, row)?])
+    source::parts_of(files, options, Some(Task::TI2T), Pairs::Each(1), |source| {
+        source::each_row(source, pair)
     })
 }
 

@@ -105,7 +105,9 @@ impl Reader {
     }
 
     /// The medium of a field: the file that `<field>_path` names when it is there, else the bytes
-    /// that came with the record, else the file that some string names.
+    /// that came with the record, else the first file that is there of those that the strings name.
+    ///
+    /// With bytes at hand a name that is refused is only a name less.
     fn medium(
         &self,
         field: &str,
@@ -113,50 +115,52 @@ impl Reader {
         embedded: &mut Embedded,
     ) -> Result<MediaRef, Fault> {
         let path_field = format!("{field}_path");
-        let listed = record.optional_text(&path_field)?;
-        let named = record.optional_text(field)?;
+        let listed = record.optional_text(&path_field);
+        let named = record.optional_text(field);
         let blob = embedded
             .remove(field)
             .and_then(|blobs| blobs.into_iter().next());
         let (bytes, inner) = blob.map_or((None, None), |blob| (blob.bytes, blob.path));
-        if let Some(name) = &listed {
-            let medium = self
-                .file(name)
-                .map_err(|error| error.in_field(&path_field))?;
-            if bytes.is_none() || is_there(&medium) {
-                return Ok(medium);
-            }
-        }
         if let Some(bytes) = bytes {
-            let name = listed.or(inner);
-            return Ok(MediaRef {
-                modality: self.modality(name.as_deref(), Some(&bytes)),
-                source: MediaSource::Bytes { bytes, name },
+            let mut names = [listed.ok().flatten(), inner]
+                .into_iter()
+                .flatten()
+                .filter(|name| confine::spelled_inside(name).is_ok());
+            let name = names.next();
+            return Ok(match name.as_deref().map(|name| self.file(name)) {
+                Some(Ok(medium)) if is_file(&medium) => medium,
+                _ => MediaRef {
+                    modality: self.modality(name.as_deref(), Some(&bytes)),
+                    source: MediaSource::Bytes { bytes, name },
+                },
             });
         }
-        let name = named
-            .or(inner)
-            .ok_or_else(|| RowError::Missing.in_field(field))?;
-        self.file(&name).map_err(|error| error.in_field(field))
+        let mut expected = None;
+        for (name, field) in [
+            (listed?, path_field.as_str()),
+            (named?, field),
+            (inner, field),
+        ] {
+            let Some(name) = name else { continue };
+            match self.file(&name).map_err(|error| error.in_field(field)) {
+                Ok(medium) if is_there(&medium) => return Ok(medium),
+                other => {
+                    expected.get_or_insert(other);
+                }
+            }
+        }
+        expected.unwrap_or_else(|| Err(RowError::Missing.in_field(field)))
     }
 
     /// Whether a name leads to a file that exists.
     pub(crate) fn finds(&self, name: &str) -> bool {
-        self.file(name).is_ok_and(|medium| is_there(&medium))
+        self.file(name).is_ok_and(|medium| is_file(&medium))
     }
 
     /// The file in the first folder that has it, or where it should have been.
     fn file(&self, name: &str) -> Result<MediaRef, RowError> {
         let modality = self.modality(Some(name), None);
-        let mut expected = None;
-        for folder in &self.folders {
-            let medium = confine::media(folder, name, modality, &self.options)?;
-            if is_there(&medium) {
-                return Ok(medium);
-            }
-            expected.get_or_insert(medium);
-        }
-        Ok(expected.expect("a dataset has at least its own folder"))
+        confine::media_in(&self.folders, name, modality, &self.options)
     }
 
     /// What a medium of the task is. A 3D response may be rendered views in one picture, and
@@ -172,11 +176,11 @@ impl Reader {
 }
 
 fn is_there(medium: &MediaRef) -> bool {
-    match &medium.source {
-        MediaSource::File { path, .. } => path.is_file(),
-        MediaSource::Url(_) | MediaSource::Bytes { .. } => true,
-        MediaSource::Absent { .. } => false,
-    }
+    is_file(medium) || matches!(medium.source, MediaSource::Url(_))
+}
+
+fn is_file(medium: &MediaRef) -> bool {
+    matches!(&medium.source, MediaSource::File { path, .. } if path.is_file())
 }
 
 fn is_mesh(name: Option<&str>, bytes: Option<&[u8]>) -> bool {
@@ -256,8 +260,11 @@ fn digest_of_parts(parts: &[ContentPart]) -> [u8; 32] {
 pub(crate) fn not_empty(file: &Path, rows: Rows) -> Rows {
     let mut rows = rows.peekable();
     if rows.peek().is_none() {
-        let path = file.to_owned();
-        return Box::new(std::iter::once(Err(Error::Empty { path })));
+        let error = Error::Empty {
+            path: file.to_owned(),
+            reason: "it has no records".to_owned(),
+        };
+        return Box::new(std::iter::once(Err(error)));
     }
     Box::new(rows)
 }

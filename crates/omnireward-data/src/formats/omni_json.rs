@@ -14,9 +14,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Error, Format, OpenOptions, Part,
+    formats::entries::{self, Encoding},
     formats::omni::{Answer, Outgoing, RESPONSES, Reader, not_empty, prompt_field},
-    formats::{entries, parquet_rows::Embedded},
-    json_array,
     place::MediaFolder,
 };
 
@@ -24,7 +23,7 @@ pub(crate) fn matches(path: &Path) -> bool {
     !files(path).is_empty()
 }
 
-pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Vec<Part> {
     files(path)
         .into_iter()
         .map(|(task, file)| part(task, file, options))
@@ -54,17 +53,17 @@ fn files(path: &Path) -> Vec<(Task, PathBuf)> {
         .collect()
 }
 
-fn part(task: Task, file: PathBuf, options: &OpenOptions) -> Result<Part, Error> {
-    let rows = entries::quick_count(&file)?;
+fn part(task: Task, file: PathBuf, options: &OpenOptions) -> Part {
+    let rows = entries::quick_count(&file);
     let root = file.parent().unwrap_or(Path::new("")).to_owned();
     let options = options.clone();
-    Ok(Part::new(Some(task), file.clone(), rows, move || {
+    Part::new(Some(task), file.clone(), rows, move || {
         let reader = Reader::new(task, &root, &options);
-        let rows = json_array::rows(&file, move |record, _| {
-            Ok(vec![reader.pair(record, Embedded::new())?])
+        let rows = entries::rows_in(&file, Encoding::Array, move |row| {
+            reader.pair(row.record, row.media).map(Some)
         })?;
         Ok(not_empty(&file, rows))
-    }))
+    })
 }
 
 /// Writes pairs as Omni-RewardBench JSON files in the folder `root`, one a task, and returns how

@@ -25,15 +25,11 @@ pub(crate) fn matches(path: &Path) -> bool {
     !files(path).is_empty()
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the table of formats holds functions that may fail"
-)]
-pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
-    Ok(files(path)
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Vec<Part> {
+    files(path)
         .into_iter()
         .map(|found| part(found, options))
-        .collect())
+        .collect()
 }
 
 /// A parquet file of a task, in a dataset.

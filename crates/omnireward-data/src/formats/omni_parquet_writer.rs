@@ -39,7 +39,8 @@ const GROUP_ROWS: usize = 100;
 /// unless they are there.
 ///
 /// The first pair of a task decides on the columns beyond the usual ones: `source`, and the fields
-/// in [`extra`](PreferencePair::extra). Lists and objects among those are written as JSON text.
+/// in [`extra`](PreferencePair::extra). Lists and objects among those are written as JSON text; a
+/// column that begins with null holds text.
 /// The layout has no place for groups: they are found again from prompt and responses.
 ///
 /// # Errors
@@ -75,6 +76,7 @@ pub fn omni_parquet<P: Borrow<PreferencePair>>(
 
 /// One value of a row.
 enum Cell {
+    Null,
     Text(String),
     Integer(i64),
     Number(f64),
@@ -162,6 +164,7 @@ fn put_medium(
 
 fn extra_cell(value: &Value) -> Cell {
     match value {
+        Value::Null => Cell::Null,
         Value::String(text) => Cell::Text(text.clone()),
         Value::Bool(flag) => Cell::Flag(*flag),
         Value::Number(number) => match number.as_i64() {
@@ -174,10 +177,10 @@ fn extra_cell(value: &Value) -> Cell {
 
 /// The values of a column that are waiting to be written.
 enum Column {
-    Text(Vec<String>),
-    Integer(Vec<i64>),
-    Number(Vec<f64>),
-    Flag(Vec<bool>),
+    Text(Vec<Option<String>>),
+    Integer(Vec<Option<i64>>),
+    Number(Vec<Option<f64>>),
+    Flag(Vec<Option<bool>>),
     Medium {
         modality: Modality,
         bytes: Vec<Option<Arc<[u8]>>>,
@@ -188,7 +191,7 @@ enum Column {
 impl Column {
     fn like(cell: &Cell) -> Self {
         match cell {
-            Cell::Text(_) => Self::Text(Vec::new()),
+            Cell::Null | Cell::Text(_) => Self::Text(Vec::new()),
             Cell::Integer(_) => Self::Integer(Vec::new()),
             Cell::Number(_) => Self::Number(Vec::new()),
             Cell::Flag(_) => Self::Flag(Vec::new()),
@@ -203,11 +206,15 @@ impl Column {
     /// Adds a value; `false` when it is of another kind than the column.
     fn push(&mut self, cell: Cell) -> bool {
         match (self, cell) {
-            (Self::Text(values), Cell::Text(value)) => values.push(value),
-            (Self::Integer(values), Cell::Integer(value)) => values.push(value),
-            (Self::Number(values), Cell::Number(value)) => values.push(value),
-            (Self::Number(values), Cell::Integer(value)) => values.push(value as f64),
-            (Self::Flag(values), Cell::Flag(value)) => values.push(value),
+            (Self::Text(values), Cell::Null) => values.push(None),
+            (Self::Integer(values), Cell::Null) => values.push(None),
+            (Self::Number(values), Cell::Null) => values.push(None),
+            (Self::Flag(values), Cell::Null) => values.push(None),
+            (Self::Text(values), Cell::Text(value)) => values.push(Some(value)),
+            (Self::Integer(values), Cell::Integer(value)) => values.push(Some(value)),
+            (Self::Number(values), Cell::Number(value)) => values.push(Some(value)),
+            (Self::Number(values), Cell::Integer(value)) => values.push(Some(value as f64)),
+            (Self::Flag(values), Cell::Flag(value)) => values.push(Some(value)),
             (
                 Self::Medium {
                     bytes: all, paths, ..

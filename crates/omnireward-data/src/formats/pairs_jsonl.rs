@@ -18,52 +18,52 @@ use serde_json::{Map, Value, json};
 use crate::{
     Error, OpenOptions, Part, RowError, confine,
     error::Fault,
-    formats::jsonl_files,
+    formats::{
+        entries::{self, Encoding},
+        jsonl_files,
+        sketch::Kind,
+        source,
+    },
     json_lines,
     place::MediaFolder,
     record::{Record, text_of, unknown_value, wrong_type},
 };
 
 pub(crate) fn matches(path: &Path) -> bool {
-    !files(path).is_empty()
+    !files(path, &OpenOptions::default()).is_empty()
 }
 
-pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Vec<Part> {
     // A file that was named is read whatever its first line looks like, so that its faults are
     // reported rather than its format doubted.
     let files = if path.is_file() {
         vec![path.to_owned()]
     } else {
-        files(path)
+        files(path, options)
     };
     files.into_iter().map(|file| part(file, options)).collect()
 }
 
-fn files(path: &Path) -> Vec<PathBuf> {
-    jsonl_files(path)
-        .into_iter()
-        .filter(|file| looks_like_pairs(file))
-        .collect()
+fn files(path: &Path, options: &OpenOptions) -> Vec<PathBuf> {
+    source::fitting(jsonl_files(path), path, options, |sketch| {
+        sketch.has(&["prompt"])
+            && sketch.holds("responses", &[Kind::Texts, Kind::Objects, Kind::List])
+    })
 }
 
-fn looks_like_pairs(file: &Path) -> bool {
-    json_lines::first_value(file)
-        .is_some_and(|value| value.get("prompt").is_some() && value["responses"].is_array())
-}
-
-fn part(file: PathBuf, options: &OpenOptions) -> Result<Part, Error> {
+fn part(file: PathBuf, options: &OpenOptions) -> Part {
     let root = file.parent().unwrap_or(Path::new("")).to_owned();
-    let rows = json_lines::quick_count(&file)?;
+    let rows = json_lines::quick_count(&file).ok().flatten();
     let options = options.clone();
-    Ok(Part::new(None, file.clone(), rows, move || {
+    Part::new(None, file.clone(), rows, move || {
         let reader = Reader {
             root: root.clone(),
             options: options.clone(),
         };
-        json_lines::rows(&file, move |record, line| {
-            Ok(vec![reader.pair(record, line)?])
+        entries::rows_in(&file, Encoding::Lines, move |row| {
+            reader.pair(row.record, row.line).map(Some)
         })
-    }))
+    })
 }
 
 /// Turns records into pairs.
@@ -109,6 +109,7 @@ impl Reader {
 
     fn responses(&self, record: &mut Record) -> Result<Vec<Response>, Fault> {
         let contents = record.list("responses")?;
+        source::few(contents.len()).map_err(|error| error.in_field("responses"))?;
         let models = match record.take("models") {
             None => vec![None; contents.len()],
             Some(models) => model_names(models, contents.len())?,

@@ -10,27 +10,27 @@ use omnireward_core::{Preference, PreferencePair, Response, Task};
 use serde_json::Value;
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, Rows, error::Fault};
+use crate::{Format, error::Fault};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::PandaLm,
     looked_for: "JSON with `instruction`, `response1`, `response2` and `annotator1` to `annotator3`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2T),
             Pairs::Each(1),
-            read,
-        )
+            |source| source::each_row(source, pair),
+        ))
     },
 };
 
@@ -44,13 +44,6 @@ const VOTES: [(&str, Preference); 3] = [
 
 fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["instruction", "response1", "response2"]) && sketch.has(&ANNOTATORS)
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        Ok(vec![pair(&source, row)?])
-    })
 }
 
 fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {

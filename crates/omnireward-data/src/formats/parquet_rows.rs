@@ -22,8 +22,9 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Fields};
 use parquet::{
-    arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError,
-    file::metadata::ParquetMetaData,
+    arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
+    errors::ParquetError,
+    file::metadata::{ParquetMetaData, RowGroupMetaData},
 };
 use serde_json::{Map, Value};
 
@@ -55,10 +56,13 @@ pub(crate) fn entries(file: &Path) -> Result<RawRows, Error> {
 }
 
 /// The rows of batches, counted from the first.
-pub(crate) fn rows(
+pub(crate) fn rows<B>(
     file: &Path,
-    batches: impl Iterator<Item = Result<RecordBatch, Error>> + Send,
-) -> impl Iterator<Item = Result<RawRow, Error>> + Send {
+    batches: B,
+) -> impl Iterator<Item = Result<RawRow, Error>> + Send + use<B>
+where
+    B: Iterator<Item = Result<RecordBatch, Error>> + Send,
+{
     let path = file.to_owned();
     let mut next = 0;
     batches.flat_map(move |batch| {
@@ -136,7 +140,7 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), ParquetError> {
     if rows != Some(metadata.file_metadata().num_rows()) {
         return wrong("counts rows that are not there");
     }
-    for column in groups.iter().flat_map(|group| group.columns()) {
+    for column in groups.iter().flat_map(RowGroupMetaData::columns) {
         let numbers = [
             Some(column.data_page_offset()),
             column.dictionary_page_offset(),
@@ -156,10 +160,7 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), ParquetError> {
 
 /// Runs the decoder, and takes a panic in it for damage to the file: it holds some of what files
 /// say for granted, and one damaged file must not end a run over many.
-fn contained<T>(
-    file: &Path,
-    decode: impl FnOnce() -> Result<T, ParquetError>,
-) -> Result<T, Error> {
+fn contained<T>(file: &Path, decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Error> {
     // What a panic leaves half done is never used again: the file's reading ends.
     panic::catch_unwind(AssertUnwindSafe(decode))
         .unwrap_or_else(|_| {

@@ -16,18 +16,18 @@ use omnireward_core::{Preference, PreferencePair, Response, Task, joined_text};
 use serde::Serialize;
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
-    sketch::{Kind, Sketch, label_files},
+    sketch::{Kind, Sketch},
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, OpenOptions, Part, Rows, error::Fault};
+use crate::{Error, Format, OpenOptions, Part, error::Fault};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::RewardBench,
     looked_for: "parquet or JSON with `chosen`, `chosen_model`, `rejected` and `rejected_model`",
     matches: |path| source::any(path, recognises),
-    open,
+    open: |path, options| Ok(open(path, options)),
 };
 
 fn recognises(sketch: &Sketch) -> bool {
@@ -36,11 +36,8 @@ fn recognises(sketch: &Sketch) -> bool {
         && sketch.holds("rejected", &[Kind::Text])
 }
 
-fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
-    let mut files: Vec<PathBuf> = label_files(path)
-        .into_iter()
-        .filter(|file| Sketch::of(file).as_ref().is_some_and(recognises))
-        .collect();
+fn open(path: &Path, options: &OpenOptions) -> Vec<Part> {
+    let mut files = source::files(path, options, recognises);
     let is_split = |file: &PathBuf, split: &str| {
         file.file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with(split))
@@ -48,13 +45,8 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
     if files.iter().any(|file| is_split(file, "filtered")) {
         files.retain(|file| !is_split(file, "raw"));
     }
-    source::parts_of(files, options, Some(Task::T2T), Pairs::Each(1), read)
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        Ok(vec![pair(&source, row)?])
+    source::parts_of(files, options, Some(Task::T2T), Pairs::Each(1), |source| {
+        source::each_row(source, pair)
     })
 }
 
@@ -96,7 +88,7 @@ struct Written<'a> {
 /// how many.
 ///
 /// The preferred response becomes `chosen`. Models and subsets that are not known are called
-/// `unknown`. A criterion has no place in this layout.
+/// `unknown`. A criterion has no place in this layout, and neither have fields in `extra`.
 ///
 /// # Errors
 ///

@@ -17,26 +17,26 @@ use omnireward_core::{Preference, PreferencePair, Response, Task};
 use serde_json::{Value, json};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     sketch::{Kind, Sketch},
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, RowError, Rows, error::Fault};
+use crate::{Format, RowError, error::Fault, record::Record};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::RewardBench2,
     looked_for: "parquet or JSON with `chosen` and `rejected` as lists, `num_correct` and `subset`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2T),
             Pairs::Varying,
-            read,
-        )
+            |source| source::rows(source, pairs),
+        ))
     },
 };
 
@@ -46,44 +46,47 @@ fn recognises(sketch: &Sketch) -> bool {
         && sketch.holds("rejected", &[Kind::Texts, Kind::List])
 }
 
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| pairs(&source, row))
-}
-
-fn pairs(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Vec<PreferencePair>, Fault> {
+fn pairs(
+    source: &Source,
+    RawRow { mut record, .. }: RawRow,
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
     let item = source::id_of(&mut record, "id")?;
     let subset = record.text("subset")?;
     let prompt = record.text("prompt")?;
-    let chosen = source::texts(&mut record, "chosen")?;
-    let rejected = source::texts(&mut record, "rejected")?;
+    let chosen = completions(&mut record, "chosen")?;
+    let rejected = completions(&mut record, "rejected")?;
     let mut extra = record.into_extra();
     agrees(extra.get("num_correct"), chosen.len(), "num_correct")?;
     agrees(extra.get("num_incorrect"), rejected.len(), "num_incorrect")?;
     extra.insert("item".to_owned(), json!(item));
     let group = group(&subset, &item);
     let item = source.id(item);
-    let mut pairs = Vec::with_capacity(chosen.len() * rejected.len());
-    for (chosen_index, better) in chosen.iter().enumerate() {
-        for (rejected_index, worse) in rejected.iter().enumerate() {
-            let responses = [
-                Response::text(better.as_str()),
-                Response::text(worse.as_str()),
-            ];
-            let id = format!("{item}/{chosen_index}-{rejected_index}");
-            let mut pair = PreferencePair::new(id, Task::T2T, prompt.as_str(), responses)
-                .with_label(Preference::First);
-            pair.source = Some(subset.clone());
-            pair.group = Some(group.clone());
-            pair.extra.clone_from(&extra);
-            pair.extra
-                .insert("chosen_index".to_owned(), json!(chosen_index));
-            pair.extra
-                .insert("rejected_index".to_owned(), json!(rejected_index));
-            pairs.push(pair);
-        }
-    }
-    Ok(pairs)
+    let rejected_count = rejected.len();
+    let places =
+        (0..chosen.len()).flat_map(move |one| (0..rejected_count).map(move |other| (one, other)));
+    Ok(places.map(move |(chosen_index, rejected_index)| {
+        let responses = [
+            Response::text(chosen[chosen_index].as_str()),
+            Response::text(rejected[rejected_index].as_str()),
+        ];
+        let id = format!("{item}/{chosen_index}-{rejected_index}");
+        let mut pair = PreferencePair::new(id, Task::T2T, prompt.as_str(), responses)
+            .with_label(Preference::First);
+        pair.source = Some(subset.clone());
+        pair.group = Some(group.clone());
+        pair.extra.clone_from(&extra);
+        pair.extra
+            .insert("chosen_index".to_owned(), json!(chosen_index));
+        pair.extra
+            .insert("rejected_index".to_owned(), json!(rejected_index));
+        pair
+    }))
+}
+
+fn completions(record: &mut Record, field: &str) -> Result<Vec<String>, Fault> {
+    let completions = source::texts(record, field)?;
+    source::few(completions.len()).map_err(|error| error.in_field(field))?;
+    Ok(completions)
 }
 
 fn agrees(stated: Option<&Value>, found: usize, field: &str) -> Result<(), Fault> {

@@ -13,26 +13,26 @@ use omnireward_core::{Preference, PreferencePair, Response, Task};
 use serde_json::json;
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     sketch::{Kind, Sketch},
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, RowError, Rows, error::Fault};
+use crate::{Format, RowError, error::Fault};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::RmBench,
     looked_for: "JSON with `prompt`, and `chosen` and `rejected` as lists of three answers",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2T),
             Pairs::Each(9),
-            read,
-        )
+            |source| source::rows(source, pairs),
+        ))
     },
 };
 
@@ -43,11 +43,6 @@ fn recognises(sketch: &Sketch) -> bool {
         && sketch.holds("chosen", &[Kind::Texts])
         && sketch.holds("rejected", &[Kind::Texts])
         && sketch.lacks(&["num_correct", "images", "conversations"])
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| pairs(&source, row))
 }
 
 fn pairs(

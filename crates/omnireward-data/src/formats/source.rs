@@ -61,11 +61,7 @@ impl Source {
 
     /// The name of the file without its extension.
     pub(crate) fn stem(&self) -> String {
-        self.file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+        stem_of(&self.file)
     }
 
     /// The id of a pair: the record's own, with the file's name before it when the dataset has
@@ -111,6 +107,14 @@ impl Source {
             (None, None) => Err(RowError::Missing),
         }
     }
+}
+
+/// The name of a file without its extension.
+pub(crate) fn stem_of(file: &Path) -> String {
+    file.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// A medium that the dataset names and does not carry.
@@ -260,7 +264,7 @@ pub(crate) fn few(found: usize) -> Result<(), RowError> {
 
 /// Takes the `task` of a record when it says no more than the format does.
 pub(crate) fn take_task(record: &mut Record, task: Task) {
-    if record.is_text("task", task.code()) {
+    if record.get("task").is_some_and(|value| value == task.code()) {
         record.take("task");
     }
 }

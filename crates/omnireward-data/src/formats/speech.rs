@@ -10,7 +10,7 @@
 use omnireward_core::{Modality, PreferencePair, Response, Task};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
     sketch::Sketch,
@@ -23,20 +23,14 @@ pub(super) const SPEAK_BENCH: Entry = Entry {
     looked_for: "JSON lines with `instruction`, `audio_a`, `audio_b` and `preferred`",
     matches: |path| source::any(path, is_speak_bench),
     open: |path, options| {
-        let read = |source: &Source| {
-            let source = source.clone();
-            entries::rows(&source.file.clone(), move |row| {
-                Ok(vec![answers(&source, row)?])
-            })
-        };
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             is_speak_bench,
             Some(Task::T2A),
             Pairs::Each(1),
-            read,
-        )
+            |source| source::each_row(source, answers),
+        ))
     },
 };
 
@@ -45,20 +39,14 @@ pub(super) const SPEED: Entry = Entry {
     looked_for: "JSON lines with `criterion`, `audio_a`, `audio_b`, `transcript_a` and `preferred`",
     matches: |path| source::any(path, is_speed),
     open: |path, options| {
-        let read = |source: &Source| {
-            let source = source.clone();
-            entries::rows(&source.file.clone(), move |row| {
-                Ok(vec![recordings(&source, row)?])
-            })
-        };
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             is_speed,
             Some(Task::T2A),
             Pairs::Each(1),
-            read,
-        )
+            |source| source::each_row(source, recordings),
+        ))
     },
 };
 
@@ -84,7 +72,7 @@ fn answers(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Prefere
     responses[0].model = record.optional_text("model_a")?;
     responses[1].model = record.optional_text("model_b")?;
     let instruction = record.text("instruction")?;
-    record.take("task");
+    source::take_task(&mut record, Task::T2A);
     let mut pair = pair(source, record, instruction, responses)?;
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.source = Some("speak-bench".to_owned());

@@ -5,30 +5,30 @@
 //! `<id>/<model>_vs_<model>`, and pairs of one prompt share a group. The objects are not included.
 
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair, Response, Task};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     ratings::{self, Item, Rated, Rating, TieRule},
     sketch::{Kind, Sketch},
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, RowError, Rows, error::Fault, record::wrong_type};
+use crate::{Format, RowError, error::Fault, record::wrong_type};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::StanfordT23d,
     looked_for: "JSON lines with `id`, `prompt` and `models`, an object of ratings by model",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T23D),
             Pairs::Varying,
-            read,
-        )
+            |source| source::rows(source, pairs),
+        ))
     },
 };
 
@@ -38,12 +38,10 @@ fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["id", "prompt"]) && sketch.holds("models", &[Kind::Object])
 }
 
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| pairs(&source, row))
-}
-
-fn pairs(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Vec<PreferencePair>, Fault> {
+fn pairs(
+    source: &Source,
+    RawRow { mut record, .. }: RawRow,
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
     let own = source::id_of(&mut record, "id")?;
     let prompt = vec![ContentPart::Text(record.text("prompt")?)];
     let mut rated = Vec::new();
@@ -53,6 +51,7 @@ fn pairs(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Vec<Prefe
             rating: rating(&ratings).map_err(|error| error.in_field(format!("models.{model}")))?,
             response: Response::media(object).by(model.as_str()),
             key: model,
+            details: Map::from_iter([("ratings".to_owned(), ratings)]),
         });
     }
     let item = Item {
@@ -64,7 +63,7 @@ fn pairs(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Vec<Prefe
         source: "stanford-t23d".to_owned(),
         extra: record.into_extra(),
     };
-    Ok(ratings::pairs(&item, &rated, TieRule::EqualMeans))
+    ratings::pairs(item, rated, TieRule::EqualMeans).map_err(|error| error.in_field("models"))
 }
 
 fn rating(ratings: &Value) -> Result<Rating, RowError> {

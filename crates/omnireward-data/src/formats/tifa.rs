@@ -10,27 +10,27 @@ use omnireward_core::{Modality, Part as ContentPart, PreferencePair, Response, T
 use serde_json::{Map, Value};
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     ratings::{self, Item, Rated, Rating, TieRule},
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, Rows, error::Fault, record::Record};
+use crate::{Format, error::Fault, record::Record};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::Tifa,
     looked_for: "a JSON object of objects with `text_id`, `text`, `image_path` and `human_avg`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2I),
             Pairs::Varying,
-            read,
-        )
+            |source| source::rows(source, pairs),
+        ))
     },
 };
 
@@ -46,21 +46,25 @@ struct Picture {
     rated: Rated,
 }
 
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |RawRow { record, .. }| {
-        let mut pictures = Vec::new();
-        for (key, value) in record.into_extra() {
-            pictures.push(picture(&source, &key, value).map_err(|mut fault| {
-                fault.field = Some(match fault.field {
-                    Some(field) => format!("{key}.{field}"),
-                    None => key.clone(),
-                });
-                fault
-            })?);
-        }
-        Ok(pairs(&source, &pictures))
-    })
+fn pairs(
+    source: &Source,
+    RawRow { record, .. }: RawRow,
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
+    let mut pictures = Vec::new();
+    for (key, value) in record.into_extra() {
+        pictures.push(picture(source, &key, value).map_err(|mut fault| {
+            fault.field = Some(match fault.field {
+                Some(field) => format!("{key}.{field}"),
+                None => key.clone(),
+            });
+            fault
+        })?);
+    }
+    let mut pairs = Vec::new();
+    for group in source::grouped_by(pictures, |picture| picture.text_id.clone()) {
+        pairs.push(of_one_text(source, group)?);
+    }
+    Ok(pairs.into_iter().flatten())
 }
 
 fn picture(source: &Source, key: &str, value: Value) -> Result<Picture, Fault> {
@@ -80,30 +84,27 @@ fn picture(source: &Source, key: &str, value: Value) -> Result<Picture, Fault> {
             response: Response::media(image).by(model.as_str()),
             key: model,
             rating: Rating::of(record.number("human_avg")?),
+            details: record.into_extra(),
         },
         text_id,
     })
 }
 
-fn pairs(source: &Source, pictures: &[Picture]) -> Vec<PreferencePair> {
-    let mut pairs = Vec::new();
-    for group in source::grouped_by(pictures, |picture| &picture.text_id) {
-        let item = Item {
-            id: source.id(&group[0].text_id),
-            task: Task::T2I,
-            prompt: vec![ContentPart::Text(group[0].text.clone())],
-            criterion: CRITERION.to_owned(),
-            source: group[0]
-                .text_id
-                .split('_')
-                .next()
-                .unwrap_or("tifa")
-                .to_owned(),
-            group: group[0].text_id.clone(),
-            extra: Map::new(),
-        };
-        let rated: Vec<Rated> = group.iter().map(|picture| picture.rated.clone()).collect();
-        pairs.extend(ratings::pairs(&item, &rated, TieRule::EqualMeans));
-    }
-    pairs
+fn of_one_text(
+    source: &Source,
+    pictures: Vec<Picture>,
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
+    let Picture { text_id, text, .. } = &pictures[0];
+    let item = Item {
+        id: source.id(text_id),
+        task: Task::T2I,
+        prompt: vec![ContentPart::Text(text.clone())],
+        criterion: CRITERION.to_owned(),
+        source: text_id.split('_').next().unwrap_or("tifa").to_owned(),
+        group: text_id.clone(),
+        extra: Map::new(),
+    };
+    let text_id = text_id.clone();
+    let rated = pictures.into_iter().map(|picture| picture.rated).collect();
+    ratings::pairs(item, rated, TieRule::EqualMeans).map_err(|error| error.in_field(text_id))
 }

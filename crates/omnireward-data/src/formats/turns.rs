@@ -7,7 +7,10 @@
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair};
 use serde_json::{Map, Value, json};
 
-use crate::{RowError, record::wrong_type};
+use crate::{
+    RowError,
+    record::{Record, wrong_type},
+};
 
 /// The field of `extra` that keeps the turns of a longer conversation.
 pub(crate) const TURNS: &str = "turns";
@@ -157,6 +160,39 @@ pub(crate) fn fields(message: Value) -> Result<Map<String, Value>, RowError> {
         Value::Object(fields) => Ok(fields),
         other => Err(wrong_type("an object", &other)),
     }
+}
+
+/// The field of `extra` that keeps what turns say beyond speaker and words.
+const TURN_FIELDS: &str = "turn_fields";
+
+/// What the turns in some fields of a record say beyond the fields that are known, for `extra`: by
+/// field, an object for a single turn, or a list of objects in the places of the turns.
+pub(crate) fn unread<const F: usize, const K: usize>(
+    record: &Record,
+    fields: [&str; F],
+    known: [&str; K],
+) -> Option<(String, Value)> {
+    let others = |turn: &Value| {
+        let fields = turn.as_object()?.iter();
+        let others: Map<String, Value> = fields
+            .filter(|(name, value)| !known.contains(&name.as_str()) && !value.is_null())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        (!others.is_empty()).then_some(Value::Object(others))
+    };
+    let mut kept = Map::new();
+    for field in fields {
+        let unread = match record.get(field) {
+            Some(Value::Array(turns)) => {
+                let turns: Vec<Option<Value>> = turns.iter().map(others).collect();
+                turns.iter().any(Option::is_some).then(|| json!(turns))
+            }
+            Some(turn) => others(turn),
+            None => None,
+        };
+        kept.extend(unread.map(|unread| (field.to_owned(), unread)));
+    }
+    (!kept.is_empty()).then(|| (TURN_FIELDS.to_owned(), Value::Object(kept)))
 }
 
 /// The placeholders of media in running text.

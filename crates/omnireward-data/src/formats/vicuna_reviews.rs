@@ -9,26 +9,26 @@ use omnireward_core::{Preference, PreferencePair, Response, Task};
 use serde_json::json;
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, RowError, Rows, error::Fault};
+use crate::{Format, RowError, error::Fault};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::VicunaReviews,
     looked_for: "JSON lines with `question_id`, `question`, `answer_1`, `answer_2` and `scores`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2T),
             Pairs::Each(1),
-            read,
-        )
+            |source| source::each_row(source, pair),
+        ))
     },
 };
 
@@ -36,12 +36,7 @@ fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["question_id", "question", "answer_1", "answer_2", "scores"])
 }
 
-fn read(source: &Source) -> Result<Rows, Error> {
-    let stem = source.stem();
-    entries::rows(&source.file, move |row| Ok(vec![pair(&stem, row)?]))
-}
-
-fn pair(stem: &str, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
+fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
     let question = source::id_of(&mut record, "question_id")?;
     let mut first = Response::text(record.text("answer_1")?);
     first.model = record.optional_text("answer_1_model")?;
@@ -52,7 +47,7 @@ fn pair(stem: &str, RawRow { mut record, .. }: RawRow) -> Result<PreferencePair,
         let reason = format!("{} scores, two expected", scores.len());
         return Err(RowError::Inconsistent(reason).in_field("scores"));
     };
-    let id = format!("{stem}/{question}");
+    let id = format!("{}/{question}", source.stem());
     let mut pair = PreferencePair::new(id, Task::T2T, record.text("question")?, [first, second])
         .with_label(Preference::from_higher(one, two));
     pair.source = record.optional_text("category")?;

@@ -9,7 +9,7 @@
 //! The labels come from a model (three GPT-4 scores an answer), not from people.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map},
     path::{Path, PathBuf},
 };
 
@@ -20,23 +20,22 @@ use super::{
     Entry, entries,
     entries::RawRow,
     labels,
-    sketch::{Sketch, label_files},
-    source::Source,
+    sketch::Sketch,
+    source::{self, Source},
 };
 use crate::{Error, Format, OpenOptions, Part, RowError, Rows, error::Fault, record::Record};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::VicunaRubric,
     looked_for: "`<name>.pair_labels.jsonl` beside `<name>.points.jsonl`",
-    matches: |path| !pair_files(path).is_empty(),
-    open,
+    matches: |path| !pair_files(path, &OpenOptions::default()).is_empty(),
+    open: |path, options| Ok(open(path, options)),
 };
 
 /// Files with labels that have their answers beside them.
-fn pair_files(path: &Path) -> Vec<(PathBuf, PathBuf)> {
-    label_files(path)
+fn pair_files(path: &Path, options: &OpenOptions) -> Vec<(PathBuf, PathBuf)> {
+    source::files(path, options, recognises)
         .into_iter()
-        .filter(|file| Sketch::of(file).as_ref().is_some_and(recognises))
         .filter_map(|file| points_of(&file).map(|points| (file, points)))
         .collect()
 }
@@ -55,25 +54,17 @@ fn points_of(file: &Path) -> Option<PathBuf> {
     points.is_file().then_some(points)
 }
 
-fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
-    let files = pair_files(path);
+fn open(path: &Path, options: &OpenOptions) -> Vec<Part> {
+    let files = pair_files(path, options);
     let several = files.len() > 1;
-    files
-        .into_iter()
-        .map(|(file, points)| {
-            let rows = entries::quick_count(&file)?;
-            let source = Source {
-                file: file.clone(),
-                several,
-                options: options.clone(),
-            };
-            let side = points.clone();
-            Ok(
-                Part::new(Some(Task::T2T), file, rows, move || read(&source, &points))
-                    .with_side_files([side]),
-            )
-        })
-        .collect()
+    let part = |(file, points): (PathBuf, PathBuf)| {
+        let rows = entries::quick_count(&file);
+        let source = Source::new(file.clone(), several, options);
+        let side = points.clone();
+        Part::new(Some(Task::T2T), file, rows, move || read(&source, &points))
+            .with_side_files([side])
+    };
+    files.into_iter().map(part).collect()
 }
 
 /// One model's answer to one question.
@@ -84,17 +75,41 @@ struct Answer {
     kept: Vec<(String, Value)>,
 }
 
+/// The pairs, after what is wrong with single answers: each loses only the pairs it stands in.
 fn read(source: &Source, points: &Path) -> Result<Rows, Error> {
     let mut answers = HashMap::new();
+    let mut bad = Vec::new();
     for row in entries::entries(points)? {
-        let RawRow { line, record, .. } = row?;
-        let (key, answer) = answer(record).map_err(|fault| fault.at(points, line))?;
-        answers.insert(key, answer);
+        let added = row.and_then(|RawRow { line, record, .. }| {
+            add(&mut answers, record).map_err(|fault| fault.at(points, line))
+        });
+        match added {
+            Err(error) if error.is_row() => bad.push(Err(error)),
+            other => other?,
+        }
     }
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        Ok(vec![pair(&source, &answers, row)?])
-    })
+    let pairs = source::rows(source, move |source, row| {
+        pair(source, &answers, row).map(Some)
+    })?;
+    Ok(Box::new(bad.into_iter().chain(pairs)))
+}
+
+/// Answers by question and model.
+type Answers = HashMap<(String, String), Answer>;
+
+fn add(answers: &mut Answers, record: Record) -> Result<(), Fault> {
+    let (key, answer) = answer(record)?;
+    match answers.entry(key) {
+        hash_map::Entry::Vacant(free) => {
+            free.insert(answer);
+            Ok(())
+        }
+        hash_map::Entry::Occupied(taken) => {
+            let (question, model) = taken.key();
+            let reason = format!("a second answer by `{model}` to `{question}`");
+            Err(RowError::Inconsistent(reason).in_field("model"))
+        }
+    }
 }
 
 fn answer(mut record: Record) -> Result<((String, String), Answer), Fault> {
@@ -117,7 +132,7 @@ fn answer(mut record: Record) -> Result<((String, String), Answer), Fault> {
 
 fn pair(
     source: &Source,
-    answers: &HashMap<(String, String), Answer>,
+    answers: &Answers,
     RawRow { mut record, .. }: RawRow,
 ) -> Result<PreferencePair, Fault> {
     let question = record.text("id")?;

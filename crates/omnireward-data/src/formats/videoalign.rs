@@ -8,27 +8,27 @@ use omnireward_core::{Modality, Preference, PreferencePair, Response, Task};
 use serde_json::Value;
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     labels,
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, Rows, error::Fault, record::Record};
+use crate::{Format, error::Fault, record::Record};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::VideoAlign,
     looked_for: "a table with `path_A`, `path_B`, `prompt`, `VQ`, `MQ` and `TA`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::T2V),
             Pairs::Each(3),
-            read,
-        )
+            |source| source::rows(source, pairs),
+        ))
     },
 };
 
@@ -55,11 +55,6 @@ const CRITERIA: [(&str, &str); 3] = [
 
 fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["path_A", "path_B", "prompt", "VQ", "MQ", "TA"])
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| pairs(&source, row))
 }
 
 fn pairs(

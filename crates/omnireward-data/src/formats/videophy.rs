@@ -9,10 +9,10 @@
 //!   and 2 for "cannot be told". Two videos of one `caption` make a pair under a rule they share,
 //!   unless a verdict is 2. The published examples name no caption, so they hold no pairs.
 //!
-//! When no two videos share a prompt, opening the file says that it holds no pairs.
+//! When no two videos share a prompt, opening the file says that it holds no pairs, and why.
 
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair, Response, Task};
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::{
     Entry, entries,
@@ -29,14 +29,14 @@ pub(super) const FIRST: Entry = Entry {
                  `human_physical_commonsense`",
     matches: |path| source::any(path, is_first),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             is_first,
             Some(Task::T2V),
             Pairs::Varying,
             read_first,
-        )
+        ))
     },
 };
 
@@ -45,14 +45,14 @@ pub(super) const SECOND: Entry = Entry {
     looked_for: "a table with `video`, `physical_rule` and the automatic rater's score",
     matches: |path| source::any(path, is_second),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             is_second,
             Some(Task::T2V),
             Pairs::Varying,
             read_second,
-        )
+        ))
     },
 };
 
@@ -84,63 +84,90 @@ fn is_second(sketch: &Sketch) -> bool {
 
 /// A video with one label under one criterion.
 struct Labelled {
-    /// The prompt and the criterion, which videos have to share.
-    shared: (Option<String>, String),
+    /// The prompt and the wording of the criterion, which videos have to share.
+    shared: (String, String),
     criterion: String,
     rated: Rated,
 }
 
 fn read_first(source: &Source) -> Result<Rows, Error> {
-    let rows = entries::gathered(
+    compared(source, labels, "no two videos have the same `caption`")
+}
+
+fn read_second(source: &Source) -> Result<Rows, Error> {
+    let reason =
+        "no two videos have the same `caption` and `physical_rule` and a verdict of 0 or 1";
+    compared(source, verdict, reason)
+}
+
+/// The pairs of videos that share what they have to, or why there are none.
+fn compared(
+    source: &Source,
+    read: fn(&Source, RawRow) -> Result<Vec<Labelled>, Fault>,
+    reason: &str,
+) -> Result<Rows, Error> {
+    let owned = source.clone();
+    let mut rows = entries::gathered(
         &source.file,
-        |row| labels(source, row),
-        |labelled| pairs(source, &labelled.into_iter().flatten().collect::<Vec<_>>()),
-    )?;
-    some(source, rows)
+        |row| read(source, row),
+        |one| one.shared.clone(),
+        move |labelled| pairs(&owned, labelled),
+    )?
+    .peekable();
+    if rows.peek().is_none() {
+        return Err(Error::Empty {
+            path: source.file.clone(),
+            reason: reason.to_owned(),
+        });
+    }
+    Ok(Box::new(rows))
 }
 
 fn labels(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Vec<Labelled>, Fault> {
     let name = record.text("video")?;
     let caption = record.text("caption")?;
-    let mut labelled = Vec::with_capacity(CRITERIA.len());
-    for (field, criterion, wording) in CRITERIA {
-        let mean = source::decimal(&mut record, field)?;
-        labelled.push(Labelled {
-            shared: (Some(caption.clone()), wording.to_owned()),
-            criterion: criterion.to_owned(),
-            rated: video(source, &name, mean)?,
-        });
+    let mut means = [0.0; CRITERIA.len()];
+    for (mean, (field, ..)) in means.iter_mut().zip(CRITERIA) {
+        *mean = source::decimal(&mut record, field)?;
     }
-    Ok(labelled)
+    let details = record.into_extra();
+    CRITERIA
+        .into_iter()
+        .zip(means)
+        .map(|((_, criterion, wording), mean)| {
+            Ok(Labelled {
+                shared: (caption.clone(), wording.to_owned()),
+                criterion: criterion.to_owned(),
+                rated: video(source, &name, mean, details.clone())?,
+            })
+        })
+        .collect()
 }
 
-fn read_second(source: &Source) -> Result<Rows, Error> {
-    let rows = entries::gathered(
-        &source.file,
-        |row| verdict(source, row),
-        |verdicts| {
-            let told: Vec<Labelled> = verdicts
-                .into_iter()
-                .filter(|one| one.rated.rating.mean < NOT_GROUNDABLE && one.shared.0.is_some())
-                .collect();
-            pairs(source, &told)
-        },
-    )?;
-    some(source, rows)
-}
-
-fn verdict(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Labelled, Fault> {
+/// The label of a video, when it can be compared.
+fn verdict(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Vec<Labelled>, Fault> {
     let name = record.text("video")?;
     let rule = record.text("physical_rule")?;
     let mean = source::decimal(&mut record, VERDICT)?;
-    Ok(Labelled {
-        shared: (record.optional_text("caption")?, rule),
-        criterion: "physical_rule".to_owned(),
-        rated: video(source, &name, mean)?,
-    })
+    let caption = record.optional_text("caption")?;
+    let rated = video(source, &name, mean, record.into_extra())?;
+    let told = caption.filter(|_| mean < NOT_GROUNDABLE);
+    Ok(told
+        .map(|caption| Labelled {
+            shared: (caption, rule),
+            criterion: "physical_rule".to_owned(),
+            rated,
+        })
+        .into_iter()
+        .collect())
 }
 
-fn video(source: &Source, name: &str, mean: f64) -> Result<Rated, Fault> {
+fn video(
+    source: &Source,
+    name: &str,
+    mean: f64,
+    details: Map<String, Value>,
+) -> Result<Rated, Fault> {
     let video = source
         .media_or_absent(name, Modality::Video)
         .map_err(|error| error.in_field("video"))?;
@@ -151,36 +178,26 @@ fn video(source: &Source, name: &str, mean: f64) -> Result<Rated, Fault> {
             .to_owned(),
         response: Response::media(video),
         rating: Rating::of(mean),
+        details,
     })
 }
 
-fn pairs(source: &Source, labelled: &[Labelled]) -> Vec<PreferencePair> {
-    let mut pairs = Vec::new();
-    for group in source::grouped_by(labelled, |one| &one.shared) {
-        let (caption, wording) = &group[0].shared;
-        let prompt = vec![ContentPart::Text(caption.clone().unwrap_or_default())];
-        let item = Item {
-            id: source.id(&group[0].criterion),
-            task: Task::T2V,
-            group: source::prompt_group(&prompt),
-            prompt,
-            criterion: wording.clone(),
-            source: "videophy".to_owned(),
-            extra: Map::new(),
-        };
-        let rated: Vec<Rated> = group.iter().map(|one| one.rated.clone()).collect();
-        pairs.extend(ratings::pairs(&item, &rated, TieRule::EqualMeans));
-    }
-    pairs
-}
-
-/// The rows, if there are any.
-fn some(source: &Source, rows: Rows) -> Result<Rows, Error> {
-    let mut rows = rows.peekable();
-    if rows.peek().is_none() {
-        return Err(Error::Empty {
-            path: source.file.clone(),
-        });
-    }
-    Ok(Box::new(rows))
+/// The pairs of the videos that share a caption and a criterion.
+fn pairs(
+    source: &Source,
+    labelled: Vec<Labelled>,
+) -> Result<impl Iterator<Item = PreferencePair> + Send + use<>, Fault> {
+    let (caption, wording) = labelled[0].shared.clone();
+    let prompt = vec![ContentPart::Text(caption)];
+    let item = Item {
+        id: source.id(&labelled[0].criterion),
+        task: Task::T2V,
+        group: source::prompt_group(&prompt),
+        prompt,
+        criterion: wording,
+        source: "videophy".to_owned(),
+        extra: Map::new(),
+    };
+    let rated = labelled.into_iter().map(|one| one.rated).collect();
+    ratings::pairs(item, rated, TieRule::EqualMeans).map_err(|error| error.in_field("caption"))
 }

@@ -10,13 +10,13 @@ use omnireward_core::{Modality, Part as ContentPart, Preference, PreferencePair,
 use serde_json::Value;
 
 use super::{
-    Entry, entries,
+    Entry,
     entries::RawRow,
     sketch::Sketch,
     source::{self, Pairs, Source},
 };
 use crate::{
-    Error, Format, RowError, Rows,
+    Format, RowError,
     error::Fault,
     record::{Record, unknown_value, wrong_type},
 };
@@ -26,26 +26,19 @@ pub(super) const ENTRY: Entry = Entry {
     looked_for: "parquet or JSON with `query`, `image`, `response` and `human_ranking`",
     matches: |path| source::any(path, recognises),
     open: |path, options| {
-        source::parts(
+        Ok(source::parts(
             path,
             options,
             recognises,
             Some(Task::TI2T),
             Pairs::Each(1),
-            read,
-        )
+            |source| source::each_row(source, pair),
+        ))
     },
 };
 
 fn recognises(sketch: &Sketch) -> bool {
     sketch.has(&["query", "image", "response", "human_ranking"])
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        Ok(vec![pair(&source, row)?])
-    })
 }
 
 fn pair(

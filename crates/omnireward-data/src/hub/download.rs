@@ -158,10 +158,14 @@ impl Remote {
         for _ in 0..5 {
             let response = self.send(&self.plain, Method::HEAD, &asked, &what).await?;
             let headers = response.headers();
-            let moved = text_of(headers, LOCATION.as_str()).filter(|place| place.starts_with('/'));
-            match moved.and_then(|place| asked.join(place).ok()) {
+            // A redirect to elsewhere is where the content is stored.
+            let moved = text_of(headers, LOCATION.as_str())
+                .filter(|place| place.starts_with('/'))
+                .and_then(|place| asked.join(place).ok())
+                .filter(|place| self.is_ours(place));
+            match moved {
                 Some(place) if response.status().is_redirection() => asked = place,
-                _ => return describe(url, commit, headers),
+                _ => return describe(url, commit, response.status(), headers),
             }
         }
         Err(HubError::Answer {
@@ -182,20 +186,30 @@ impl Remote {
         };
         progress.advance(partial.length, file.url.path());
         let mut attempts = 0;
+        let mut farthest = partial.length;
         while file.size != Some(partial.length) {
-            let before = partial.length;
             let outcome = self.receive(file, &mut partial, progress).await;
-            if partial.length > before {
+            // Starting over and coming as far as before is no progress.
+            if partial.length > farthest {
+                farthest = partial.length;
                 attempts = 0;
             }
             attempts += 1;
+            let again = attempts < self.config.max_attempts;
             match outcome {
-                Ok(()) if file.size.is_none() || file.size == Some(partial.length) => break,
-                // The connection was closed early without an error.
-                Ok(()) if attempts < self.config.max_attempts => self.pause(attempts).await,
-                Ok(()) => break,
-                Err(Failure::Passing(_)) if attempts < self.config.max_attempts => {
-                    self.pause(attempts).await;
+                Ok(Received::TooMuch) => break,
+                Ok(Received::ToTheEnd) if file.size.is_none_or(|size| size == partial.length) => {
+                    break;
+                }
+                // Without an error, the connection was closed early.
+                Ok(_) | Err(Failure::Passing(_)) if again => self.pause(attempts).await,
+                Ok(Received::ToTheEnd) => break,
+                Ok(Received::Restarted) => {
+                    return Err(HubError::Answer {
+                        url: file.url.to_string(),
+                        reason: "does not begin where it was asked to".to_owned(),
+                    }
+                    .into());
                 }
                 Err(Failure::Passing(source)) => {
                     return Err(HubError::Request {
@@ -217,7 +231,7 @@ impl Remote {
         file: &Described,
         partial: &mut Partial,
         progress: &dyn Progress,
-    ) -> Result<(), Failure> {
+    ) -> Result<Received, Failure> {
         let mut request = self.request(&self.following, Method::GET, &file.url);
         if partial.length > 0 {
             request = request.header(RANGE, format!("bytes={}-", partial.length));
@@ -228,10 +242,10 @@ impl Remote {
             StatusCode::OK => partial.restart()?,
             StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PARTIAL_CONTENT => {
                 partial.restart()?;
-                return Ok(());
+                return Ok(Received::Restarted);
             }
             status if is_passing(status) => {
-                let error = response.error_for_status().map(|_| ());
+                let error = response.error_for_status().map(|_| Received::ToTheEnd);
                 return error.map_err(Failure::Passing);
             }
             status => {
@@ -244,8 +258,11 @@ impl Remote {
         while let Some(chunk) = response.chunk().await.map_err(Failure::Passing)? {
             partial.append(&chunk)?;
             progress.advance(chunk.len() as u64, file.url.path());
+            if file.size.is_some_and(|size| partial.length > size) {
+                return Ok(Received::TooMuch);
+            }
         }
-        Ok(())
+        Ok(Received::ToTheEnd)
     }
 
     /// Sends a request that brings no large body, again when the failure may pass.
@@ -285,9 +302,16 @@ impl Remote {
     fn request(&self, client: &Client, method: Method, url: &Url) -> reqwest::RequestBuilder {
         let request = client.request(method, url.clone());
         match &self.config.token {
-            Some(token) => request.header(AUTHORIZATION, format!("Bearer {}", token.expose())),
-            None => request,
+            Some(token) if self.is_ours(url) => {
+                request.header(AUTHORIZATION, format!("Bearer {}", token.expose()))
+            }
+            _ => request,
         }
+    }
+
+    /// Whether an address is the endpoint's: its scheme, host and port. Nobody else gets the token.
+    fn is_ours(&self, url: &Url) -> bool {
+        url.origin() == self.endpoint.origin()
     }
 
     async fn pause(&self, attempts: u32) {
@@ -326,6 +350,16 @@ impl Remote {
     }
 }
 
+/// How a request for content ended.
+enum Received {
+    /// What was sent arrived.
+    ToTheEnd,
+    /// More than announced: whatever it is, it is not the file.
+    TooMuch,
+    /// Nothing arrived, and what was there cannot be gone on from.
+    Restarted,
+}
+
 /// Why a request for content brought no more.
 enum Failure {
     /// Another attempt may do.
@@ -347,7 +381,12 @@ fn is_passing(status: StatusCode) -> bool {
         )
 }
 
-fn describe(url: Url, commit: &str, headers: &HeaderMap) -> Result<Described, HubError> {
+fn describe(
+    url: Url,
+    commit: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<Described, HubError> {
     let wrong = |reason: String| HubError::Answer {
         url: url.to_string(),
         reason,
@@ -371,8 +410,10 @@ fn describe(url: Url, commit: &str, headers: &HeaderMap) -> Result<Described, Hu
             "has an ETag that cannot name a file: `{etag}`"
         )));
     }
+    // A redirect's own length is not the file's.
+    let own_length = || text_of(headers, "content-length").filter(|_| status.is_success());
     let size = text_of(headers, "x-linked-size")
-        .or_else(|| text_of(headers, "content-length"))
+        .or_else(own_length)
         .and_then(|size| size.parse().ok());
     let etag = etag.to_owned();
     Ok(Described { url, etag, size })

@@ -208,6 +208,100 @@ async fn other_content_than_announced_is_refused_and_removed() {
     assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
 }
 
+fn left_over(home: &Path, content: &[u8], length: usize) {
+    let blobs = home.join("hub/datasets--owner--bench/blobs");
+    fs::create_dir_all(&blobs).unwrap();
+    let left = blobs.join(format!("{}.incomplete", etag(content)));
+    fs::write(left, vec![0; length]).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_stays_short_is_given_up() {
+    let home = tempfile::tempdir().unwrap();
+    let large = noise(300_000);
+    let hub = Hub {
+        short: Some(200_000),
+        ..Hub::with_files([("a.bin", large)])
+    };
+    let (hub, endpoint) = hub.serve().await;
+    let fetched = snapshot(config(&endpoint, home.path()), "hf:owner/bench");
+    let error = tokio::time::timeout(Duration::from_secs(20), fetched)
+        .await
+        .expect("it ends")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("a.bin"), "{error}");
+    assert!(hub.downloads().len() <= 6, "{}", hub.downloads().len());
+    let blobs = home.path().join("hub/datasets--owner--bench/blobs");
+    let whole = fs::read_dir(blobs).unwrap().filter(|file| {
+        let name = file.as_ref().unwrap().file_name();
+        !name.to_string_lossy().ends_with(".incomplete")
+    });
+    assert_eq!(whole.count(), 0, "nothing is taken for the file");
+}
+
+#[tokio::test]
+async fn what_cannot_be_gone_on_from_is_fetched_again_also_without_a_size() {
+    for no_sizes in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let large = noise(300_000);
+        left_over(home.path(), &large, 400_000);
+        let hub = Hub {
+            no_sizes,
+            ..Hub::with_files([("a.bin", large.clone())])
+        };
+        let (_hub, endpoint) = hub.serve().await;
+        let snapshot = snapshot(config(&endpoint, home.path()), "hf:owner/bench")
+            .await
+            .unwrap();
+        assert_eq!(fs::read(snapshot.path.join("a.bin")).unwrap(), large);
+    }
+}
+
+#[tokio::test]
+async fn more_than_announced_is_refused_before_it_is_all_there() {
+    let home = tempfile::tempdir().unwrap();
+    let hub = Hub {
+        repeated: 200,
+        ..Hub::with_files([("a.bin", noise(300_000))])
+    };
+    let (hub, endpoint) = hub.serve().await;
+    let progress = Counted::default();
+    let client = HubClient::new(config(&endpoint, home.path())).unwrap();
+    let spec = "hf:owner/bench".parse().unwrap();
+    let error = client
+        .snapshot(&spec, &|_| true, &progress)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("its size") && error.contains("300000"),
+        "{error}"
+    );
+    assert_eq!(hub.downloads().len(), 1);
+    assert!(progress.0.load(Ordering::Relaxed) < 10_000_000);
+}
+
+#[tokio::test]
+async fn another_host_never_gets_the_token() {
+    let home = tempfile::tempdir().unwrap();
+    let hub = Hub {
+        token: Some("right".to_owned()),
+        ..Hub::with_files([("b.txt", b"b".to_vec())])
+    };
+    let (hub, endpoint) = hub.serve().await;
+    fs::write(home.path().join("token"), "right").unwrap();
+    snapshot(config(&endpoint, home.path()), "hf:owner/away")
+        .await
+        .unwrap_err();
+    assert!(hub.seen().iter().any(|seen| seen.authorized));
+    assert!(
+        !hub.seen()
+            .iter()
+            .any(|seen| seen.storage && seen.authorized)
+    );
+}
+
 #[tokio::test]
 async fn a_token_is_asked_for_used_and_not_sent_on() {
     let home = tempfile::tempdir().unwrap();

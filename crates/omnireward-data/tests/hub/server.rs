@@ -44,6 +44,12 @@ pub(crate) struct Hub {
     pub(crate) no_ranges: bool,
     /// Sends other bytes than announced.
     pub(crate) corrupt: bool,
+    /// Has only so many bytes of each file, whatever is announced.
+    pub(crate) short: Option<usize>,
+    /// Sends each file so many times over in one answer.
+    pub(crate) repeated: usize,
+    /// Does not announce the size of large files.
+    pub(crate) no_sizes: bool,
     /// Names listed beside the files.
     pub(crate) extra_names: Vec<String>,
     pub(crate) seen: Mutex<Vec<Seen>>,
@@ -174,7 +180,20 @@ async fn answer(State(hub): State<Arc<Hub>>, request: Request) -> Response {
         )
             .into_response();
     }
-    if path.starts_with("/api/datasets/owner/old/") {
+    // A repository that claims to have moved to another host.
+    if let Some(name) = path.strip_prefix(&format!("/datasets/owner/away/resolve/{COMMIT}/")) {
+        let storage = hub.storage.lock().unwrap().unwrap();
+        let location = format!("//{storage}/{name}");
+        return (
+            StatusCode::TEMPORARY_REDIRECT,
+            [(header::LOCATION, location)],
+        )
+            .into_response();
+    }
+    if ["/api/datasets/owner/old/", "/api/datasets/owner/away/"]
+        .iter()
+        .any(|known| path.starts_with(known))
+    {
         return list(&hub).into_response();
     }
     let name = path.strip_prefix(&format!("/datasets/owner/bench/resolve/{COMMIT}/"));
@@ -210,7 +229,7 @@ fn resolve(hub: &Hub, name: &str, bytes: &[u8], request: &Request) -> Response {
         return response;
     }
     let storage = hub.storage.lock().unwrap().unwrap();
-    (
+    let mut response = (
         StatusCode::FOUND,
         [
             (
@@ -223,7 +242,11 @@ fn resolve(hub: &Hub, name: &str, bytes: &[u8], request: &Request) -> Response {
             ("etag", "\"of-the-redirect\"".to_owned()),
         ],
     )
-        .into_response()
+        .into_response();
+    if hub.no_sizes {
+        response.headers_mut().remove("x-linked-size");
+    }
+    response
 }
 
 async fn store(State(hub): State<Arc<Hub>>, request: Request) -> Response {
@@ -240,6 +263,11 @@ fn content(hub: &Hub, name: &str, bytes: &[u8], request: &Request) -> Response {
         for byte in &mut rest {
             *byte ^= 1;
         }
+    }
+    rest.truncate(hub.short.unwrap_or(bytes.len()));
+    rest = rest.repeat(hub.repeated.max(1));
+    if start.is_some_and(|start| start >= rest.len()) {
+        return StatusCode::RANGE_NOT_SATISFIABLE.into_response();
     }
     let rest = rest.split_off(start.unwrap_or(0));
     let length = rest.len();

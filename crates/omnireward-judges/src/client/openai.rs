@@ -41,6 +41,11 @@ pub(super) fn encode(
     Ok(written)
 }
 
+/// Whether a byte of a text takes two in JSON. Control characters, which are rare, take more.
+const fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | ..b' ')
+}
+
 /// About as many bytes as a request is long: a body that grows by doubling may take twice its size.
 fn room_for(request: &ChatRequest) -> usize {
     /// The names of a part's fields and its media type.
@@ -49,8 +54,7 @@ fn room_for(request: &ChatRequest) -> usize {
     let parts = parts.map(|part| {
         AROUND_A_PART
             + match part {
-                // A line break becomes two bytes, and so does a quotation mark.
-                ChatPart::Text(text) => text.len() + text.len() / 8,
+                ChatPart::Text(text) => text.len() + text.bytes().filter(|byte| is_escaped(*byte)).count(),
                 ChatPart::Image { bytes, .. }
                 | ChatPart::Audio { bytes, .. }
                 | ChatPart::Video { bytes, .. } => bytes.len().div_ceil(3) * 4,

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, fmt::Display};
 
 use omnireward_core::{Order, Part, Preference, PreferencePair, Response, Setting, joined_text};
 use sha2::{Digest, Sha256};
@@ -239,7 +239,8 @@ impl Index {
         let by_id = self
             .by_id
             .get(&pair.id)
-            .or_else(|| self.by_id.get(id_within_task(pair)));
+            .or_else(|| self.by_id.get(id_within_task(pair)))
+            .or_else(|| self.by_id.get(&place_of(pair)?));
         let by_content = content.and_then(|content| self.by_content.get(&content));
         let positions = by_id.into_iter().chain(by_content).flatten();
         positions.map(|position| &self.records[*position])
@@ -261,6 +262,25 @@ impl Index {
         let stem = std::path::Path::new(media.name()).file_stem()?.to_str()?;
         self.by_medium.get(stem).copied()
     }
+}
+
+/// Names a pair of RM-Bench by its item's row and the styles of its responses; never a pair's id.
+pub(super) fn matrix_place(
+    row: impl Display,
+    chosen_style: impl Display,
+    rejected_style: impl Display,
+) -> String {
+    format!("row {row}/{chosen_style}-{rejected_style}")
+}
+
+/// The [`matrix_place`] of a pair that says where it is from.
+fn place_of(pair: &PreferencePair) -> Option<String> {
+    let field = |name: &str| pair.extra.get(name);
+    Some(matrix_place(
+        field("row")?,
+        field("chosen_style")?,
+        field("rejected_style")?,
+    ))
 }
 
 /// A pair's id without the task's key before it, which result files do not have.

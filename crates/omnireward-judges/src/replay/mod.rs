@@ -37,7 +37,7 @@ use index::{Content, Index, Recorded};
 /// | GenAI-Bench `*.votes.csv` | the model | `<subset>/<idx>` |
 /// | `AudioJudge` pair CSV | – | `<file>/<item>/<transcript_given>` |
 /// | `AudioJudge` chat CSV | – | `<file>/<index>` |
-/// | RM-Bench scores, three and three | – | `<row>/<chosen style>-<rejected style>` |
+/// | RM-Bench scores, three and three | – | any; by `row` of the whole benchmark's file, `chosen_style` and `rejected_style` in `extra` |
 /// | MJ-Bench scores | the metric | `<id>` |
 /// | reviews with two scores (Vicuna) | – | `<file>/<question_id>` |
 /// | TIFA scores | the metric | by the images of the responses |

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     Recording,
     detect::{Asked, Source},
-    index::{Content, Index, Recorded},
+    index::{Content, Index, Recorded, matrix_place},
     json::{for_each_line, parse},
     own::finite,
 };
@@ -19,7 +19,8 @@ struct Matrix {
     score_rejected: [f64; 3],
 }
 
-/// Reads RM-Bench scores, an item after the other in the benchmark's order. The chosen answer is
+/// Reads RM-Bench scores, an item after the other in the benchmark's order: they are found by an
+/// item's row in the benchmark's whole file, since its id is something else. The chosen answer is
 /// the first response of its nine pairs.
 pub(super) fn read_rm_bench(files: &[Source], asked: Asked<'_>) -> Result<Recording, Error> {
     asked.choose_nothing()?;
@@ -31,8 +32,8 @@ pub(super) fn read_rm_bench(files: &[Source], asked: Asked<'_>) -> Result<Record
                 for (rejected_style, rejected) in item.score_rejected.iter().enumerate() {
                     let scores = finite([*chosen, *rejected])
                         .map_err(|error| error.at(&file.path, row as u64 + 1))?;
-                    let id = format!("{row}/{chosen_style}-{rejected_style}");
-                    index.add(Some(id), Recorded::new(Content::Scores(scores)));
+                    let place = matrix_place(row, chosen_style, rejected_style);
+                    index.add(Some(place), Recorded::new(Content::Scores(scores)));
                 }
             }
         }

@@ -23,6 +23,9 @@ use crate::{Error, Format, Limits, contain::contain, sniff::sniff_or_error};
 /// streaming writers do) is taken at the file's own length. An MP3 without a frame count says
 /// nothing about its length, so one that is cut between frames passes as a shorter one.
 ///
+/// HE-AAC and Ogg streams chained after one another are not supported. Where an AAC track carries
+/// HE-AAC's upper band without announcing it, the lower band alone is decoded.
+///
 /// [`Limits::seconds`] bounds the duration. [`Limits::bytes`] bounds the encoded bytes and the
 /// decoded samples alike, because a few encoded bytes can stand for hours of silence. Sampling
 /// rates below 1 kHz or over 768 kHz are refused.

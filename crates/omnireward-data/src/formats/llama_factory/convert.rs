@@ -34,6 +34,12 @@ pub(super) fn pair(
         index, mut record, ..
     }: RawRow,
 ) -> Result<PreferencePair, Fault> {
+    let names = &declared.columns;
+    let unread = turns::unread(
+        &record,
+        [&names.messages, &names.chosen, &names.rejected],
+        [&declared.tags.role, &declared.tags.content],
+    );
     let said = conversation(&mut record, declared)?;
     let chosen = answer(&mut record, &declared.columns.chosen, declared)?;
     let rejected = answer(&mut record, &declared.columns.rejected, declared)?;
@@ -45,7 +51,7 @@ pub(super) fn pair(
         None => format!("{}/{index}", declared.name),
     };
     let columns = columns(source, declared, &mut record)?;
-    let (system, said) = without_system(system, said);
+    let (system, unused_system, said) = without_system(system, said);
     let answers = [chosen, rejected];
     let mut pair = assembled(id, said, answers, columns, declared)?.with_label(label);
     pair.criterion = system
@@ -53,6 +59,10 @@ pub(super) fn pair(
         .and_then(Criterion::new);
     pair.source = Some(declared.name.clone());
     pair.group = Some(source::prompt_group(&pair.prompt));
+    pair.extra.extend(unread);
+    if let Some(text) = unused_system {
+        pair.extra.insert(names.system.clone(), Value::from(text));
+    }
     pair.extra.extend(record.into_extra());
     Ok(pair)
 }
@@ -221,12 +231,17 @@ fn flat(source: &Source, items: Vec<Value>, modality: Modality) -> Result<Vec<Me
         .collect()
 }
 
-fn without_system(column: Option<String>, mut said: Said) -> (Option<String>, Said) {
+/// The system's text, what the column says when a turn says something else, and the other turns.
+fn without_system(
+    column: Option<String>,
+    mut said: Said,
+) -> (Option<String>, Option<String>, Said) {
     if matches!(said.first(), Some((Speaker::System, _))) {
         let (_, text) = said.remove(0);
-        return (Some(text), said);
+        let unused = column.filter(|column| *column != text);
+        return (Some(text), unused, said);
     }
-    (column, said)
+    (column, None, said)
 }
 
 fn assembled(
@@ -239,7 +254,13 @@ fn assembled(
     let same_answer = answers[0] == answers[1];
     let mut columns = columns.into_iter();
     let shared = match columns.next() {
-        None => Vec::new(),
+        None => {
+            if let Some(task) = declared.task.filter(|task| task.is_generation()) {
+                let field = declared.columns.of(task.response_modality());
+                return Err(RowError::Missing.in_field(field));
+            }
+            Vec::new()
+        }
         Some(column) => {
             if let Some(other) = columns.next() {
                 let reason = "a record holds media of one kind only".to_owned();
@@ -258,12 +279,17 @@ fn assembled(
             }
         }
     };
-    let task = match shared.first().map(|media| media.modality) {
+    let shared_modality = shared.first().map(|media| media.modality);
+    if let (Some(Task::T2T), Some(modality)) = (declared.task, shared_modality) {
+        let reason = format!("the set is one of T2T, whose prompts hold no {modality}");
+        return Err(RowError::Inconsistent(reason).in_field(declared.columns.of(modality)));
+    }
+    let task = declared.task.unwrap_or(match shared_modality {
         None => Task::T2T,
         Some(Modality::Video) => Task::TV2T,
         Some(Modality::Audio) => Task::TA2T,
         Some(_) => Task::TI2T,
-    };
+    });
     let mut pair = PreferencePair::new(id, task, "", answers.map(Response::text));
     let turns =
         placed(said, shared).map_err(|error| error.in_field(declared.columns.messages.as_str()))?;

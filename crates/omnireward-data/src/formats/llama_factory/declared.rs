@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};
 
-use omnireward_core::Task;
+use omnireward_core::{Modality, Task};
 use serde::Deserialize;
 
 use super::Set;
@@ -60,6 +60,17 @@ pub(super) struct Columns {
     pub(super) images: String,
     pub(super) videos: String,
     pub(super) audios: String,
+}
+
+impl Columns {
+    /// The column of such media. Meshes are given as pictures of them.
+    pub(super) fn of(&self, modality: Modality) -> &str {
+        match modality {
+            Modality::Video => &self.videos,
+            Modality::Audio => &self.audios,
+            Modality::Image | Modality::Mesh | Modality::Text => &self.images,
+        }
+    }
 }
 
 impl Default for Columns {
@@ -167,7 +178,12 @@ fn set(folder: &Path, name: String, wire: Wire) -> Result<Option<Set>, Error> {
         columns: wire.columns,
         tags: wire.tags,
     };
-    Ok(file.is_file().then_some(Set { declared, file }))
+    let declaration = Some(folder.join(DECLARATION));
+    Ok(file.is_file().then_some(Set {
+        declared,
+        file,
+        declaration,
+    }))
 }
 
 /// The task of a set that Omni-Reward declares. Earlier revisions put `filter_` before some names

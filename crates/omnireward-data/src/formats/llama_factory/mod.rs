@@ -6,6 +6,10 @@
 //! in `images`, `videos` or `audios`; in the `alpaca` form `instruction`, `input`, and `chosen` and
 //! `rejected` as strings.
 //!
+//! * A set whose name tells the task holds pairs of that task; a record without the media that a
+//!   generation task needs is refused.
+//! * Media are named from the folder of `dataset_info.json`; what is not there is looked for beside
+//!   the file of the set.
 //! * A leading system turn (or the `system` column) is the criterion, unless it is the default
 //!   system text of the chat template.
 //! * `label` is 1 (chosen is better), 0 (tie) or −1; without it, chosen is better.
@@ -25,8 +29,8 @@ pub use write::llama_factory_ranking;
 use self::declared::{DECLARATION, Declared, Form};
 use super::{
     Entry, entries,
-    sketch::{Kind, Sketch, label_files},
-    source::Source,
+    sketch::{Kind, Sketch},
+    source::{self, Source},
 };
 use crate::{Error, Format, OpenOptions, Part};
 
@@ -34,7 +38,7 @@ pub(super) const ENTRY: Entry = Entry {
     format: Format::LlamaFactoryRanking,
     looked_for: "`dataset_info.json` that declares a ranking set, or JSON with `conversations`, \
                  `chosen` and `rejected`",
-    matches: |path| sets(path).is_ok_and(|sets| !sets.is_empty()),
+    matches: |path| sets(path, &OpenOptions::default()).is_ok_and(|sets| !sets.is_empty()),
     open,
 };
 
@@ -42,31 +46,38 @@ pub(super) const ENTRY: Entry = Entry {
 struct Set {
     declared: Declared,
     file: PathBuf,
+    /// The file that declares it.
+    declaration: Option<PathBuf>,
 }
 
 fn open(path: &Path, options: &OpenOptions) -> Result<Vec<Part>, Error> {
-    sets(path)?
-        .into_iter()
-        .map(|set| {
-            let rows = entries::quick_count(&set.file)?;
-            let source = Source {
-                file: set.file.clone(),
-                several: false,
-                options: options.clone(),
-            };
-            let task = set.declared.task;
-            Ok(Part::new(task, set.file, rows, move || {
-                let (source, declared) = (source.clone(), set.declared.clone());
-                entries::rows(&source.file.clone(), move |row| {
-                    Ok(vec![convert::pair(&source, &declared, row)?])
-                })
-            }))
+    let sets = sets(path, options)?;
+    Ok(sets.into_iter().map(|set| part(set, options)).collect())
+}
+
+fn part(set: Set, options: &OpenOptions) -> Part {
+    let Set {
+        declared,
+        file,
+        declaration,
+    } = set;
+    let rows = entries::quick_count(&file);
+    let mut source = Source::new(file.clone(), false, options);
+    if let Some(folder) = declaration.as_deref().and_then(Path::parent) {
+        source.media_folders.insert(0, folder.to_owned());
+        source.media_folders.dedup();
+    }
+    Part::new(declared.task, file, rows, move || {
+        let declared = declared.clone();
+        source::rows(&source, move |source, row| {
+            convert::pair(source, &declared, row).map(Some)
         })
-        .collect()
+    })
+    .with_side_files(declaration)
 }
 
 /// The sets at a path: those declared there, else files that look like one.
-fn sets(path: &Path) -> Result<Vec<Set>, Error> {
+fn sets(path: &Path, options: &OpenOptions) -> Result<Vec<Set>, Error> {
     let folder = if path.is_dir() {
         path
     } else {
@@ -80,10 +91,7 @@ fn sets(path: &Path) -> Result<Vec<Set>, Error> {
     } else if let Some(place) = declared.iter().position(|set| same_file(&set.file, path)) {
         return Ok(vec![declared.swap_remove(place)]);
     }
-    Ok(label_files(path)
-        .into_iter()
-        .filter_map(undeclared)
-        .collect())
+    Ok(undeclared(path, options))
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -93,14 +101,21 @@ fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// A file that looks like a set in one of the two forms.
-fn undeclared(file: PathBuf) -> Option<Set> {
-    let form = form_of(&Sketch::of(&file)?)?;
-    let name = file.file_stem()?.to_string_lossy().into_owned();
-    Some(Set {
-        declared: Declared::usual(name, form),
+/// The files that look like a set in one of the two forms. One whose first record is broken has the
+/// form of the others.
+fn undeclared(path: &Path, options: &OpenOptions) -> Vec<Set> {
+    let files = source::files(path, options, |sketch| form_of(sketch).is_some());
+    let forms: Vec<Option<Form>> = files
+        .iter()
+        .map(|file| form_of(&Sketch::of(file).ok()??))
+        .collect();
+    let usual = forms.iter().flatten().next().copied().unwrap_or_default();
+    let set = |(file, form): (PathBuf, Option<Form>)| Set {
+        declared: Declared::usual(source::stem_of(&file), form.unwrap_or(usual)),
         file,
-    })
+        declaration: None,
+    };
+    files.into_iter().zip(forms).map(set).collect()
 }
 
 fn form_of(sketch: &Sketch) -> Option<Form> {

@@ -16,7 +16,7 @@ use super::declared::DECLARATION;
 use crate::{
     Error, Format,
     formats::turns::{self, Speaker, Turn},
-    place::MediaFolder,
+    place::{MediaFolder, write_whole},
 };
 
 /// Writes pairs to `<name>.json` in `folder`, declares the set in `dataset_info.json` there, and
@@ -32,8 +32,8 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`Error::Unwritable`] for an unlabelled pair, more than two responses, meshes, or sides with
-/// different numbers or kinds of media; [`Error::Write`] or [`Error::Read`] when a file or a medium
+/// [`Error::Unwritable`] for an unlabelled pair, more than two responses, meshes, text in generated
+/// sides or media in others, or sides with different numbers or kinds of media; [`Error::Write`] or [`Error::Read`] when a file or a medium
 /// cannot be written or read.
 pub fn llama_factory_ranking<P: Borrow<PreferencePair>>(
     folder: &Path,
@@ -91,7 +91,7 @@ fn declare(folder: &Path, name: &str, media_columns: &[&'static str]) -> Result<
     });
     sets.insert(name.to_owned(), entry);
     let text = serde_json::to_string_pretty(&sets).expect("JSON values can be written as JSON");
-    fs::write(&file, text + "\n").map_err(Error::writing(&file))
+    write_whole(&file, (text + "\n").as_bytes())
 }
 
 fn record(
@@ -163,6 +163,9 @@ fn understood(
     chosen: &Response,
     rejected: &Response,
 ) -> Result<Written, &'static str> {
+    if [chosen, rejected].into_iter().any(has_media) {
+        return Err("its answers hold nothing but text");
+    }
     let mut media = Vec::new();
     let mut conversations = Vec::new();
     for Turn { speaker, parts } in turns::turns_of(pair) {
@@ -179,6 +182,10 @@ fn understood(
         answers,
         media,
     })
+}
+
+fn has_media(response: &Response) -> bool {
+    response.parts.iter().any(|part| part.as_media().is_some())
 }
 
 /// The words of parts, with placeholders for media.
@@ -221,6 +228,13 @@ fn generated(
             .cloned()
             .collect()
     };
+    let has_text = |response: &Response| {
+        let mut texts = response.parts.iter().filter_map(ContentPart::as_text);
+        texts.any(|text| !text.is_empty())
+    };
+    if has_text(chosen) || has_text(rejected) {
+        return Err("its generated sides hold nothing but media");
+    }
     let (chosen, rejected) = (side(chosen), side(rejected));
     if chosen.len() != rejected.len() {
         return Err("its sides hold equally many media");

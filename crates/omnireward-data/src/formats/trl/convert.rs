@@ -43,6 +43,11 @@ pub(super) fn pair(
         ..
     }: RawRow,
 ) -> Result<PreferencePair, Fault> {
+    let unread = turns::unread(
+        &record,
+        ["prompt", "chosen", "rejected"],
+        ["role", "content"],
+    );
     let chosen = content(record.value("chosen")?).map_err(|error| error.in_field("chosen"))?;
     let rejected =
         content(record.value("rejected")?).map_err(|error| error.in_field("rejected"))?;
@@ -67,6 +72,7 @@ pub(super) fn pair(
     turns::set_prompt(&mut pair, turns);
     pair.source = record.optional_text("source")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
+    pair.extra.extend(unread);
     pair.extra.extend(record.into_extra());
     Ok(pair)
 }

@@ -24,17 +24,26 @@ use omnireward_core::Task;
 pub use write::trl_preference;
 
 use super::{
-    Entry, entries,
+    Entry,
     sketch::{Kind, Sketch},
-    source::{self, Pairs, Source},
+    source::{self, Pairs},
 };
-use crate::{Error, Format, Rows};
+use crate::Format;
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::TrlPreference,
     looked_for: "parquet or JSON with `chosen` and `rejected`, both strings or both messages",
     matches: |path| source::any(path, recognises),
-    open: |path, options| source::parts(path, options, recognises, None, Pairs::Each(1), read),
+    open: |path, options| {
+        Ok(source::parts(
+            path,
+            options,
+            recognises,
+            None,
+            Pairs::Each(1),
+            |source| source::each_row(source, convert::pair),
+        ))
+    },
 };
 
 /// Fields that records of other formats with `chosen` and `rejected` have.
@@ -52,13 +61,6 @@ const OTHERS: [&str; 8] = [
 fn recognises(sketch: &Sketch) -> bool {
     let both = |kind: Kind| sketch.holds("chosen", &[kind]) && sketch.holds("rejected", &[kind]);
     (both(Kind::Text) || both(Kind::Objects)) && sketch.lacks(&OTHERS)
-}
-
-fn read(source: &Source) -> Result<Rows, Error> {
-    let source = source.clone();
-    entries::rows(&source.file.clone(), move |row| {
-        Ok(vec![convert::pair(&source, row)?])
-    })
 }
 
 /// The task of text answers to a prompt with or without pictures.

@@ -23,7 +23,7 @@ use crate::{
 /// one JSON object a line, and returns how many.
 ///
 /// The preferred response becomes `chosen`. The criterion is a system message, and is repeated in a
-/// column of its own. Images that are not below the file's folder are copied into `images/` there.
+/// column of its own. Models and fields in `extra` other than the turns have no place here. Images that are not below the file's folder are copied into `images/` there.
 /// Rows with and without images have contents of different types, so loaders that infer a schema
 /// want them in separate files.
 ///
@@ -64,6 +64,10 @@ fn record(pair: &PreferencePair, folder: &MediaFolder) -> Result<Map<String, Val
     }
     let (chosen, rejected) = source::chosen_and_rejected(pair)
         .ok_or_else(|| refused("it prefers one of two answers"))?;
+    let mut parts = chosen.parts.iter().chain(&rejected.parts);
+    if parts.any(|part| part.as_media().is_some()) {
+        return Err(refused("its answers are text"));
+    }
     let mut turns = turns::turns_of(pair);
     if let Some(criterion) = &pair.criterion {
         let parts = vec![ContentPart::from(&**criterion)];

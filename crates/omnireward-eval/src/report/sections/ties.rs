@@ -173,6 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "the numbers are taken from the list")]
     fn the_curve_is_read_at_the_last_point_before() {
         let points = [(0.0, 0.4), (0.5, 0.6), (1.0, 0.5)];
         assert_eq!(height_at(&points, 0.7), 0.6);

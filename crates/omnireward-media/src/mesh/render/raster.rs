@@ -9,7 +9,7 @@ pub(super) const NOTHING: u32 = u32::MAX;
 
 /// How many times over a view may be drawn: the boxes around all triangles may have this many times
 /// the samples of the view. A mesh is mostly a few layers of small triangles; five million triangles
-/// that each fill the view would take an hour.
+/// that each fill the view would take hours.
 const MOST_LAYERS: u64 = 1024;
 
 /// Which triangle each sample of a square view shows.
