@@ -17,7 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     list.push_str("];\n");
     fs::write(Path::new(&env::var("OUT_DIR")?).join("embedded.rs"), list)?;
-    println!("cargo::rustc-env=OMNIREWARD_VERSION={}", version(&env::var("CARGO_PKG_VERSION")?));
+    println!(
+        "cargo::rustc-env=OMNIREWARD_VERSION={}",
+        version(&env::var("CARGO_PKG_VERSION")?)
+    );
     Ok(())
 }
 
@@ -28,10 +31,15 @@ fn version(package: &str) -> String {
         return package.to_owned();
     }
     println!("cargo::rerun-if-changed={}", head.display());
-    let git = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    let git = Command::new("git")
+        .args(["rev-parse", "--short=12", "HEAD"])
+        .output();
     match git {
         Ok(output) if output.status.success() => {
-            format!("{package} ({})", String::from_utf8_lossy(&output.stdout).trim())
+            format!(
+                "{package} ({})",
+                String::from_utf8_lossy(&output.stdout).trim()
+            )
         }
         _ => package.to_owned(),
     }

@@ -44,7 +44,9 @@ impl PreferencePair {
             Order::Swapped => Order::AsIs,
         };
         let mut shown = self.swapped();
-        shown.extra.insert(SHOWN_ORDER.to_owned(), order.name().into());
+        shown
+            .extra
+            .insert(SHOWN_ORDER.to_owned(), order.name().into());
         shown
     }
 
@@ -101,7 +103,11 @@ impl FromStr for OrderPolicy {
             "as-is" => Ok(Self::AsIs),
             "both" => Ok(Self::Both),
             "seeded" => Ok(Self::Seeded),
-            _ => Err(UnknownName::new("order", name, &["as-is", "both", "seeded"])),
+            _ => Err(UnknownName::new(
+                "order",
+                name,
+                &["as-is", "both", "seeded"],
+            )),
         }
     }
 }
@@ -135,7 +141,12 @@ mod tests {
     use crate::Task;
 
     fn pair(first: &str, second: &str) -> PreferencePair {
-        PreferencePair::new("x", Task::T2T, "p", [Response::text(first), Response::text(second)])
+        PreferencePair::new(
+            "x",
+            Task::T2T,
+            "p",
+            [Response::text(first), Response::text(second)],
+        )
     }
 
     #[test]
@@ -151,7 +162,10 @@ mod tests {
         let image = |content: &[u8]| {
             Response::media(crate::MediaRef {
                 modality: crate::Modality::Image,
-                source: MediaSource::Bytes { bytes: content.into(), name: None },
+                source: MediaSource::Bytes {
+                    bytes: content.into(),
+                    name: None,
+                },
             })
         };
         for i in 0..20 {
@@ -164,10 +178,16 @@ mod tests {
     fn a_shown_pair_knows_its_order() {
         let pair = pair("x", "y");
         let shown = pair.shown_swapped();
-        assert_eq!((pair.shown_order(), shown.shown_order()), (Order::AsIs, Order::Swapped));
+        assert_eq!(
+            (pair.shown_order(), shown.shown_order()),
+            (Order::AsIs, Order::Swapped)
+        );
         assert_eq!(shown.responses, pair.swapped().responses);
         let back = shown.shown_swapped();
-        assert_eq!((back.shown_order(), back.responses), (Order::AsIs, pair.responses));
+        assert_eq!(
+            (back.shown_order(), back.responses),
+            (Order::AsIs, pair.responses)
+        );
     }
 
     #[test]

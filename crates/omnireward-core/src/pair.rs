@@ -308,13 +308,22 @@ mod tests {
                 ("list#1-2", Some(Preference::First)),
             ]
         );
-        assert!(pairs.iter().all(|p| p.cluster() == "list" && p.ranking.is_none()));
+        assert!(
+            pairs
+                .iter()
+                .all(|p| p.cluster() == "list" && p.ranking.is_none())
+        );
     }
 
     #[test]
     fn swapping_twice_is_the_identity() {
-        let pair = PreferencePair::new("a", Task::T2T, "p", [Response::text("x"), Response::text("y")])
-            .with_label(Preference::First);
+        let pair = PreferencePair::new(
+            "a",
+            Task::T2T,
+            "p",
+            [Response::text("x"), Response::text("y")],
+        )
+        .with_label(Preference::First);
         assert_eq!(pair.swapped().label, Some(Preference::Second));
         assert_eq!(pair.swapped().swapped(), pair);
         let list = listwise(&[3, 1, 2]);
@@ -325,8 +334,18 @@ mod tests {
     #[test]
     fn validation_names_what_is_wrong() {
         let one = PreferencePair::new("a", Task::T2T, "p", [Response::text("x")]);
-        assert!(one.validate().unwrap_err().to_string().contains("two responses"));
-        let wrong = PreferencePair::new("a", Task::T2I, "p", [Response::text("x"), Response::text("y")]);
+        assert!(
+            one.validate()
+                .unwrap_err()
+                .to_string()
+                .contains("two responses")
+        );
+        let wrong = PreferencePair::new(
+            "a",
+            Task::T2I,
+            "p",
+            [Response::text("x"), Response::text("y")],
+        );
         let message = wrong.validate().unwrap_err().to_string();
         assert!(message.contains("response 1 holds no image"), "{message}");
         let mut list = listwise(&[1, 2, 3]);

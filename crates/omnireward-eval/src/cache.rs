@@ -310,7 +310,10 @@ mod tests {
         let with = |parts: &[&str]| ChatRequest {
             messages: vec![ChatMessage {
                 role: Role::User,
-                parts: parts.iter().map(|t| ChatPart::Text((*t).to_owned())).collect(),
+                parts: parts
+                    .iter()
+                    .map(|t| ChatPart::Text((*t).to_owned()))
+                    .collect(),
             }],
             sampling: Sampling::default(),
             sample: 0,

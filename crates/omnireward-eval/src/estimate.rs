@@ -108,7 +108,10 @@ impl Sums {
 /// In how many of the plan's settings a pair is asked about.
 fn settings(pair: &PreferencePair, plan: &RunPlan) -> usize {
     let is_tie = pair.label == Some(Preference::Tie);
-    plan.settings.iter().filter(|setting| setting.offers_tie() || !is_tie).count()
+    plan.settings
+        .iter()
+        .filter(|setting| setting.offers_tie() || !is_tie)
+        .count()
 }
 
 fn prompt_tokens(pair: &PreferencePair) -> f64 {
@@ -116,8 +119,14 @@ fn prompt_tokens(pair: &PreferencePair) -> f64 {
     let responses = pair.responses.iter().flat_map(|response| &response.parts);
     INSTRUCTION_TOKENS
         + criterion as f64 / CHARACTERS_PER_TOKEN
-        + pair.prompt.iter().map(|part| tokens(part, FRAMES_OF_A_PROMPT)).sum::<f64>()
-        + responses.map(|part| tokens(part, FRAMES_OF_A_RESPONSE)).sum::<f64>()
+        + pair
+            .prompt
+            .iter()
+            .map(|part| tokens(part, FRAMES_OF_A_PROMPT))
+            .sum::<f64>()
+        + responses
+            .map(|part| tokens(part, FRAMES_OF_A_RESPONSE))
+            .sum::<f64>()
 }
 
 fn tokens(part: &Part, frames: f64) -> f64 {

@@ -132,7 +132,9 @@ impl RunManifest {
             } else {
                 whole[table].as_table_mut()
             };
-            table.expect("the manifest's sections are tables").remove(key);
+            table
+                .expect("the manifest's sections are tables")
+                .remove(key);
         }
         whole
     }
@@ -170,12 +172,10 @@ fn to_toml(value: serde_json::Value) -> toml::Value {
     match value {
         Value::Null => toml::Value::String("unset".to_owned()),
         Value::Bool(value) => toml::Value::Boolean(value),
-        Value::Number(number) => number
-            .as_i64()
-            .map_or_else(
-                || toml::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-                toml::Value::Integer,
-            ),
+        Value::Number(number) => number.as_i64().map_or_else(
+            || toml::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            toml::Value::Integer,
+        ),
         Value::String(text) => toml::Value::String(text),
         Value::Array(items) => toml::Value::Array(items.into_iter().map(to_toml).collect()),
         Value::Object(fields) => toml::Value::Table(
@@ -221,7 +221,10 @@ mod tests {
     #[test]
     fn a_manifest_survives_its_file() {
         let text = example_manifest().to_toml();
-        assert_eq!(toml::from_str::<RunManifest>(&text).unwrap(), example_manifest());
+        assert_eq!(
+            toml::from_str::<RunManifest>(&text).unwrap(),
+            example_manifest()
+        );
         assert!(toml::from_str::<RunManifest>(&format!("colour = 1\n{text}")).is_err());
     }
 
@@ -229,9 +232,14 @@ mod tests {
     fn a_changed_setting_is_named() {
         let mut changed = example_manifest();
         changed.judge.settings["temperature"] = toml::Value::Float(1.0);
-        let error = changed.check_same_run(&example_manifest(), Path::new("runs/x")).unwrap_err();
+        let error = changed
+            .check_same_run(&example_manifest(), Path::new("runs/x"))
+            .unwrap_err();
         let message = error.to_string();
-        assert!(message.contains("`judge.settings.temperature` was 0.0 and is now 1.0"), "{message}");
+        assert!(
+            message.contains("`judge.settings.temperature` was 0.0 and is now 1.0"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -239,6 +247,10 @@ mod tests {
         let mut moved = example_manifest();
         moved.benchmark.spec = "/elsewhere/bench".to_owned();
         moved.started = "2027-01-01T00:00:00Z".to_owned();
-        assert!(moved.check_same_run(&example_manifest(), Path::new("runs/x")).is_ok());
+        assert!(
+            moved
+                .check_same_run(&example_manifest(), Path::new("runs/x"))
+                .is_ok()
+        );
     }
 }

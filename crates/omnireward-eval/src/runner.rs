@@ -125,7 +125,9 @@ pub async fn run(
     // Closing the channel ends the reader, wherever it is.
     run.questions.close();
     while run.questions.try_recv().is_ok() {}
-    let unsupported = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let unsupported = reading
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     progress.end();
     outcome?;
     run.end.unsupported = unsupported.into_iter().collect();
@@ -166,7 +168,10 @@ impl Planner {
             OrderPolicy::AsIs
         };
         Self {
-            supported: Task::ALL.into_iter().filter(|task| judge.supports(*task)).collect(),
+            supported: Task::ALL
+                .into_iter()
+                .filter(|task| judge.supports(*task))
+                .collect(),
             plan: plan.clone(),
             order,
             answered,
@@ -222,7 +227,10 @@ impl Planner {
         let orders = self.order.orders(&pair, self.plan.seed);
         for &setting in &self.plan.settings {
             if !setting.offers_tie() && pair.label == Some(Preference::Tie) {
-                if sender.blocking_send(Planned::Omitted(orders.len() as u64)).is_err() {
+                if sender
+                    .blocking_send(Planned::Omitted(orders.len() as u64))
+                    .is_err()
+                {
                     return false;
                 }
                 continue;
@@ -433,7 +441,11 @@ async fn ask(
     let started = Instant::now();
     let verdict = match question.order {
         Order::AsIs => judge.judge(&question.pair, question.setting).await,
-        Order::Swapped => judge.judge(&question.pair.shown_swapped(), question.setting).await,
+        Order::Swapped => {
+            judge
+                .judge(&question.pair.shown_swapped(), question.setting)
+                .await
+        }
     };
     let latency_ms = started.elapsed().as_millis() as u64;
     (question, verdict, latency_ms)

@@ -15,7 +15,8 @@ pub struct Prices {
 impl Prices {
     /// The price of a usage in US dollars.
     pub fn cost(&self, usage: Usage) -> f64 {
-        (self.prompt * usage.prompt_tokens as f64 + self.completion * usage.completion_tokens as f64)
+        (self.prompt * usage.prompt_tokens as f64
+            + self.completion * usage.completion_tokens as f64)
             / 1e6
     }
 }
@@ -80,14 +81,22 @@ impl Spend {
     /// what the others did on average.
     pub fn would_pass(&self, requests: u64) -> bool {
         let spent = self.so_far();
-        let known = if spent.requests > 0 { spent } else { self.expected };
+        let known = if spent.requests > 0 {
+            spent
+        } else {
+            self.expected
+        };
         let share = requests as f64 / f64::from(known.requests.max(1));
         let tokens = |usage: Usage| (usage.prompt_tokens + usage.completion_tokens) as f64;
         let over = |spent: f64, known: f64, limit: Option<f64>| {
             limit.is_some_and(|limit| spent + known * share > limit)
         };
-        let (cost, limit) = (|usage| self.prices.cost(usage), self.budget.tokens.map(|n| n as f64));
-        over(cost(spent), cost(known), self.budget.dollars) || over(tokens(spent), tokens(known), limit)
+        let (cost, limit) = (
+            |usage| self.prices.cost(usage),
+            self.budget.tokens.map(|n| n as f64),
+        );
+        over(cost(spent), cost(known), self.budget.dollars)
+            || over(tokens(spent), tokens(known), limit)
     }
 }
 
@@ -105,13 +114,19 @@ mod tests {
 
     #[test]
     fn dollars_follow_the_prices() {
-        let prices = Prices { prompt: 2.0, completion: 10.0 };
+        let prices = Prices {
+            prompt: 2.0,
+            completion: 10.0,
+        };
         assert!((prices.cost(usage(1000)) - 3.0).abs() < 1e-12);
     }
 
     #[test]
     fn requests_not_yet_counted_are_held_against_the_budget() {
-        let budget = Budget { tokens: Some(11_000), dollars: None };
+        let budget = Budget {
+            tokens: Some(11_000),
+            dollars: None,
+        };
         let spend = Spend::new(Prices::default(), budget, Usage::default(), usage(5));
         assert!(!spend.would_pass(5));
         assert!(spend.would_pass(6));
@@ -122,7 +137,10 @@ mod tests {
 
     #[test]
     fn before_the_first_reply_the_estimate_counts() {
-        let budget = Budget { tokens: Some(3_300), dollars: None };
+        let budget = Budget {
+            tokens: Some(3_300),
+            dollars: None,
+        };
         let spend = Spend::new(Prices::default(), budget, usage(1000), Usage::default());
         assert!(!spend.would_pass(3));
         assert!(spend.would_pass(4));
@@ -130,7 +148,12 @@ mod tests {
 
     #[test]
     fn without_a_budget_nothing_stops() {
-        let spend = Spend::new(Prices::default(), Budget::default(), Usage::default(), usage(1000));
+        let spend = Spend::new(
+            Prices::default(),
+            Budget::default(),
+            Usage::default(),
+            usage(1000),
+        );
         assert!(!spend.would_pass(1_000_000));
     }
 }

@@ -29,15 +29,33 @@ fn main() {
     let ours = judge(&benchmark, &folder.path().join("run"));
     let ideal = ours.answered as f64 / ADMITTED as f64 * LATENCY.as_secs_f64();
     println!("requests answered          {}", ours.answered);
-    println!("refused with 429           {} ({:.2} %)", ours.refused, 100.0 * ours.refused as f64 / ours.answered as f64);
+    println!(
+        "refused with 429           {} ({:.2} %)",
+        ours.refused,
+        100.0 * ours.refused as f64 / ours.answered as f64
+    );
     println!("ideal                      {ideal:.2} s");
-    println!("ours, whole program        {:.2} s = {:.3} × ideal", ours.total.as_secs_f64(), ours.total.as_secs_f64() / ideal);
-    println!("ours, first to last reply  {:.2} s = {:.3} × ideal", ours.asking.as_secs_f64(), ours.asking.as_secs_f64() / ideal);
-    println!("first request after        {:.2} s", ours.first_request.as_secs_f64());
+    println!(
+        "ours, whole program        {:.2} s = {:.3} × ideal",
+        ours.total.as_secs_f64(),
+        ours.total.as_secs_f64() / ideal
+    );
+    println!(
+        "ours, first to last reply  {:.2} s = {:.3} × ideal",
+        ours.asking.as_secs_f64(),
+        ours.asking.as_secs_f64() / ideal
+    );
+    println!(
+        "first request after        {:.2} s",
+        ours.first_request.as_secs_f64()
+    );
     println!("largest resident memory    {} MB", ours.peak_kib / 1_000);
     if given.is_none() {
         let serial = serial_loop();
-        println!("serial loop, scaled up     {serial:.0} s = {:.1} × ours", serial / ours.total.as_secs_f64());
+        println!(
+            "serial loop, scaled up     {serial:.0} s = {:.1} × ours",
+            serial / ours.total.as_secs_f64()
+        );
     }
 }
 
@@ -66,19 +84,42 @@ fn judge(benchmark: &str, out: &Path) -> Measured {
     let begun = server.uptime();
     let started = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_omnireward"))
-        .args(["eval", "--quiet", "--judge", "openai:loopback", "--base-url", &server.base_url()])
-        .args(["--setting", "with-ties", "--order", "as-is", "--no-html", "--benchmark", benchmark, "--out"])
+        .args([
+            "eval",
+            "--quiet",
+            "--judge",
+            "openai:loopback",
+            "--base-url",
+            &server.base_url(),
+        ])
+        .args([
+            "--setting",
+            "with-ties",
+            "--order",
+            "as-is",
+            "--no-html",
+            "--benchmark",
+            benchmark,
+            "--out",
+        ])
         .arg(out)
         .stdout(Stdio::null())
         .spawn()
         .expect("the program starts");
     let mut peak_kib = 0;
-    while child.try_wait().expect("a child can be waited for").is_none() {
+    while child
+        .try_wait()
+        .expect("a child can be waited for")
+        .is_none()
+    {
         peak_kib = peak_kib.max(largest_resident_kib(child.id()));
         std::thread::sleep(Duration::from_millis(20));
     }
     let total = started.elapsed();
-    assert!(child.wait().expect("the child has ended").success(), "the run failed");
+    assert!(
+        child.wait().expect("the child has ended").success(),
+        "the run failed"
+    );
     let requests = server.requests();
     let first = requests.first().expect("something was asked").at;
     let last = requests.last().expect("something was asked").at;
@@ -135,12 +176,16 @@ fn serial_loop() -> f64 {
             let request = omnireward_core::ChatRequest {
                 messages: vec![omnireward_core::ChatMessage {
                     role: omnireward_core::Role::User,
-                    parts: vec![omnireward_core::ChatPart::Text(format!("Question {number}?"))],
+                    parts: vec![omnireward_core::ChatPart::Text(format!(
+                        "Question {number}?"
+                    ))],
                 }],
                 sampling: omnireward_core::Sampling::default(),
                 sample: 0,
             };
-            omnireward_core::ChatModel::complete(&client, &request).await.expect("a reply");
+            omnireward_core::ChatModel::complete(&client, &request)
+                .await
+                .expect("a reply");
         }
     });
     started.elapsed().as_secs_f64() / SERIAL_SAMPLE as f64 * PAIRS as f64

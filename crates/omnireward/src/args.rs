@@ -114,7 +114,13 @@ pub(crate) enum SettingArg {
 #[command(next_help_heading = "Chat models")]
 pub(crate) struct ChatArgs {
     /// The service, up to and including the version: `https://host/v1`.
-    #[arg(long, env = "OPENAI_BASE_URL", hide_env_values = true, default_value = "https://api.openai.com/v1", value_name = "URL")]
+    #[arg(
+        long,
+        env = "OPENAI_BASE_URL",
+        hide_env_values = true,
+        default_value = "https://api.openai.com/v1",
+        value_name = "URL"
+    )]
     pub(crate) base_url: String,
 
     /// The environment variable that holds the key.
@@ -179,6 +185,10 @@ pub(crate) struct ChatArgs {
     #[arg(long, default_value = "120", value_name = "SECONDS", value_parser = up_to::<86_400>)]
     pub(crate) timeout: NonZeroU32,
 
+    /// How often a request that brought no reply is sent again.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub(crate) max_retries: u32,
+
     /// A file of replies that several runs share.
     #[arg(long, value_name = "FILE")]
     pub(crate) cache: Option<PathBuf>,
@@ -221,7 +231,12 @@ pub(crate) struct SpendingArgs {
     pub(crate) price_out: Option<f64>,
 
     /// Stop before the run has cost more than this many US dollars; needs prices.
-    #[arg(long, value_name = "DOLLARS", requires = "price_in", requires = "price_out")]
+    #[arg(
+        long,
+        value_name = "DOLLARS",
+        requires = "price_in",
+        requires = "price_out"
+    )]
     pub(crate) budget: Option<f64>,
 
     /// Stop before the run has used more than this many tokens.
@@ -340,11 +355,13 @@ fn share(text: &str) -> Result<OrUnset<f64>, String> {
 }
 
 fn within(text: &str, least: f64, most: f64) -> Result<OrUnset<f64>, String> {
-    let number: OrUnset<f64> = text.parse().map_err(|_| "expected a number or `unset`".to_owned())?;
+    let number: OrUnset<f64> = text
+        .parse()
+        .map_err(|_| "expected a number or `unset`".to_owned())?;
     match number.0 {
-        Some(value) if !(least..=most).contains(&value) => {
-            Err(format!("expected a number from {least} to {most}, or `unset`"))
-        }
+        Some(value) if !(least..=most).contains(&value) => Err(format!(
+            "expected a number from {least} to {most}, or `unset`"
+        )),
         _ => Ok(number),
     }
 }

@@ -72,7 +72,10 @@ impl Progress for Bar {
             let is_line_due = stage.last_line.elapsed() >= LINE_EVERY;
             if is_line_due && !self.quiet && !std::io::stderr().is_terminal() {
                 stage.last_line = Instant::now();
-                let total = stage.bar.length().map_or_else(String::new, |n| format!("/{n}"));
+                let total = stage
+                    .bar
+                    .length()
+                    .map_or_else(String::new, |n| format!("/{n}"));
                 eprintln!(
                     "{}: {}{total}, {:.1}/s, {:.0} s left  {note}",
                     stage.name,

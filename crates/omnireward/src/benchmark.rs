@@ -36,7 +36,13 @@ impl Benchmark {
         }
         if spec.starts_with("hf:") {
             let snapshot = snapshot(spec, quiet).await?;
-            return Self::new(spec, &snapshot.path, &options, Some(snapshot.revision), None);
+            return Self::new(
+                spec,
+                &snapshot.path,
+                &options,
+                Some(snapshot.revision),
+                None,
+            );
         }
         Self::new(spec, Path::new(spec), &options, None, None)
     }
@@ -72,7 +78,9 @@ impl Benchmark {
             name: dataset.name().to_owned(),
             format: dataset.format().to_string(),
             revision,
-            fingerprint: whole.fingerprint().context("cannot read the benchmark's files")?,
+            fingerprint: whole
+                .fingerprint()
+                .context("cannot read the benchmark's files")?,
         };
         Ok(Self {
             dataset,

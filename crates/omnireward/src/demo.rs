@@ -21,7 +21,9 @@ pub(crate) async fn demo(args: DemoArgs, quiet: bool) -> Result<Outcome> {
     fs::create_dir_all(&args.out)
         .and_then(|()| fs::write(&recorded, RECORDED))
         .with_context(|| format!("cannot write `{}`", recorded.display()))?;
-    let baseline = format!("omnireward eval --judge baseline:random --benchmark embedded --out {out}/baseline");
+    let baseline = format!(
+        "omnireward eval --judge baseline:random --benchmark embedded --out {out}/baseline"
+    );
     let replay = format!(
         "omnireward eval --judge replay:{out}/recorded.jsonl --benchmark embedded --tasks T2T,T2I --out {out}/recorded"
     );
@@ -49,7 +51,9 @@ pub(crate) async fn demo(args: DemoArgs, quiet: bool) -> Result<Outcome> {
 fn parse(command: &str) -> Result<EvalArgs> {
     match Cli::try_parse_from(command.split(' '))?.command {
         Command::Eval(args) => Ok(*args),
-        Command::Demo(_) | Command::Report(_) => unreachable!("the demo's commands are evaluations"),
+        Command::Demo(_) | Command::Report(_) => {
+            unreachable!("the demo's commands are evaluations")
+        }
     }
 }
 

@@ -56,14 +56,24 @@ pub(crate) async fn ask_all(args: &EvalArgs, command: String, quiet: bool) -> Re
     let judge = prepared.judge(&args.chat, |model| model)?;
     let manifest = manifest(args, command, judge.as_ref(), &benchmark);
     let plan = &manifest.plan;
-    let estimate =
-        Estimate::new(&benchmark.dataset, plan, judge.as_ref(), args.chat.votes.get());
+    let estimate = Estimate::new(
+        &benchmark.dataset,
+        plan,
+        judge.as_ref(),
+        args.chat.votes.get(),
+    );
     if !quiet {
         announce(args, judge.as_ref(), &benchmark, plan, &estimate);
     }
     let dir = Arc::new(RunDir::create_or_resume(&args.out, &manifest)?);
     let spend = Arc::new(spend(&args.spending, &estimate, &dir)?);
-    let shared = args.chat.cache.as_deref().map(ReplyCache::open).transpose()?.map(Arc::new);
+    let shared = args
+        .chat
+        .cache
+        .as_deref()
+        .map(ReplyCache::open)
+        .transpose()?
+        .map(Arc::new);
     let judge = prepared.judge(&args.chat, |model| {
         Arc::new(CachedChat::new(model, dir.clone(), shared, spend.clone()))
     })?;
@@ -97,7 +107,10 @@ async fn dry_run(args: &EvalArgs, quiet: bool) -> Result<Outcome> {
     let votes = args.chat.votes.get();
     let estimate = Estimate::new(&benchmark.dataset, &plan, judge.as_ref(), votes);
     announce(args, judge.as_ref(), &benchmark, &plan, &estimate);
-    let setting = *plan.settings.first().context("there is no setting to ask in")?;
+    let setting = *plan
+        .settings
+        .first()
+        .context("there is no setting to ask in")?;
     let pair = benchmark
         .dataset
         .pairs()
@@ -118,7 +131,9 @@ fn manifest(
 ) -> RunManifest {
     RunManifest {
         omnireward: env!("OMNIREWARD_VERSION").to_owned(),
-        started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        started: jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
         command,
         plan: plan(&args.questions, benchmark),
         judge: JudgeRecord::new(args.judge.to_string(), judge.identity()),
@@ -130,7 +145,11 @@ fn plan(questions: &QuestionArgs, benchmark: &Benchmark) -> RunPlan {
     let mut tasks = questions.tasks.clone();
     if tasks.is_empty() {
         let parts = benchmark.dataset.parts();
-        tasks = match parts.iter().map(|part| part.task).collect::<Option<Vec<Task>>>() {
+        tasks = match parts
+            .iter()
+            .map(|part| part.task)
+            .collect::<Option<Vec<Task>>>()
+        {
             Some(tasks) => tasks,
             None => Task::ALL.to_vec(),
         };
@@ -153,8 +172,13 @@ fn plan(questions: &QuestionArgs, benchmark: &Benchmark) -> RunPlan {
 /// The command as it was typed, for repeating it. Keys are never arguments, but a URL may hold a
 /// password or a key, which are left out.
 fn command_line() -> String {
-    let words = env::args().skip(1).map(|word| quoted(&without_secrets(&word)));
-    std::iter::once("omnireward".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+    let words = env::args()
+        .skip(1)
+        .map(|word| quoted(&without_secrets(&word)));
+    std::iter::once("omnireward".to_owned())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn without_secrets(word: &str) -> String {
@@ -162,7 +186,9 @@ fn without_secrets(word: &str) -> String {
         return word.to_owned();
     };
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+    let (host, path) = rest
+        .split_once('/')
+        .map_or((rest, None), |(host, path)| (host, Some(path)));
     let host = host.rsplit('@').next().unwrap_or_default();
     match path {
         Some(path) => format!("{scheme}://{host}/{path}"),
@@ -193,7 +219,11 @@ fn announce(
         judge.identity().name,
         benchmark.record.name,
         benchmark.record.format,
-        if codes.len() == Task::ALL.len() { "all its tasks".to_owned() } else { codes.join(", ") },
+        if codes.len() == Task::ALL.len() {
+            "all its tasks".to_owned()
+        } else {
+            codes.join(", ")
+        },
         estimate.questions,
     ));
     if matches!(args.judge, JudgeSpec::OpenAi { .. }) {
@@ -225,10 +255,18 @@ fn spend(spending: &SpendingArgs, estimate: &Estimate, dir: &RunDir) -> Result<S
         dollars: spending.budget,
         tokens: spending.budget_tokens,
     };
-    if budget.dollars.is_some_and(|dollars| dollars.is_nan() || dollars <= 0.0) {
+    if budget
+        .dollars
+        .is_some_and(|dollars| dollars.is_nan() || dollars <= 0.0)
+    {
         bail!("`--budget` must be more than nothing");
     }
-    Ok(Spend::new(prices(spending), budget, estimate.usage, dir.spent()?))
+    Ok(Spend::new(
+        prices(spending),
+        budget,
+        estimate.usage,
+        dir.spent()?,
+    ))
 }
 
 /// The first Ctrl-C lets the run end after what is under way; the second ends the program.
@@ -252,7 +290,10 @@ fn tell(end: &RunEnd, spend: &Spend) {
         parts.push(format!("{} kept from before", end.kept));
     }
     if end.bad_rows > 0 {
-        parts.push(format!("{} rows of the benchmark could not be used", end.bad_rows));
+        parts.push(format!(
+            "{} rows of the benchmark could not be used",
+            end.bad_rows
+        ));
     }
     let spent = spend.so_far();
     if spent.requests > 0 {
@@ -270,7 +311,10 @@ fn tell(end: &RunEnd, spend: &Spend) {
     }
     if !end.unsupported.is_empty() {
         let codes: Vec<&str> = end.unsupported.iter().map(|task| task.code()).collect();
-        printer::note(&format!("left out, not supported by this judge: {}", codes.join(", ")));
+        printer::note(&format!(
+            "left out, not supported by this judge: {}",
+            codes.join(", ")
+        ));
     }
     match end.stopped {
         Some(Stop::Budget) => printer::note(
@@ -289,7 +333,11 @@ fn outcome(end: &RunEnd, run: &Run, min_accuracy: Option<f64>) -> Outcome {
     }
     let is_below = |bar: f64| {
         run.results.settings.iter().any(|setting| {
-            setting.overall.own.value.is_none_or(|accuracy| 100.0 * accuracy < bar)
+            setting
+                .overall
+                .own
+                .value
+                .is_none_or(|accuracy| 100.0 * accuracy < bar)
         })
     };
     if min_accuracy.is_some_and(is_below) {
@@ -306,7 +354,10 @@ mod tests {
     #[test]
     fn a_recorded_command_holds_no_secret() {
         let cases = [
-            ("--base-url=https://name:pass@host:8000/v1?key=hush", "--base-url=https://host:8000/v1"),
+            (
+                "--base-url=https://name:pass@host:8000/v1?key=hush",
+                "--base-url=https://host:8000/v1",
+            ),
             ("http://host/v1", "http://host/v1"),
             ("http://name@host?x=1", "http://host"),
             ("runs/a b", "runs/a b"),

@@ -84,6 +84,7 @@ fn client(model: &str, chat: &ChatArgs) -> Result<OpenAiClient> {
         .ok()
         .filter(|key| !key.is_empty())
         .map(Secret::new);
+    config.max_attempts = chat.max_retries.saturating_add(1);
     config.timeout = Duration::from_secs(chat.timeout.get().into());
     config.concurrency = Concurrency::Adaptive {
         max: chat.concurrency.get() as usize,
@@ -179,7 +180,9 @@ fn local(spec: &JudgeSpec, chat: &ChatArgs) -> Result<Arc<dyn Judge>> {
         JudgeSpec::Baseline(baseline) => Ok(Arc::new(*baseline)),
         JudgeSpec::OpenAi { .. } => bail!("a chat model cannot be a fallback"),
         JudgeSpec::Embedded | JudgeSpec::Checkpoint(_) | JudgeSpec::Hub { .. } => {
-            bail!("`{spec}` names a reward model on this machine, which this version cannot run yet")
+            bail!(
+                "`{spec}` names a reward model on this machine, which this version cannot run yet"
+            )
         }
     }
 }

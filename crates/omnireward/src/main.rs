@@ -50,7 +50,9 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(cli: Cli) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match cli.command {
             Command::Demo(args) => demo::demo(args, cli.quiet).await,

@@ -7,7 +7,10 @@ use anyhow::{Context, Result};
 /// Writes data to stdout. A reader that stopped reading, such as `head`, is not an error.
 pub(crate) fn data(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to stdout"),
     }
@@ -39,12 +42,18 @@ pub(crate) fn may_colour() -> bool {
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
     use omnireward_eval::Error;
     match error.downcast_ref::<Error>()? {
-        Error::OtherRun { .. } => Some("give another `--out` directory, or repeat the recorded settings"),
-        Error::Unauthorized(..) => Some("set the key in OPENAI_API_KEY, or name its variable with `--api-key-env`"),
-        Error::NoAnswer(..) | Error::NothingAnswered(_) => {
-            Some("check the model's name, `--base-url` and that the service is up; nothing that was answered is lost")
+        Error::OtherRun { .. } => {
+            Some("give another `--out` directory, or repeat the recorded settings")
         }
-        Error::InUse { .. } => Some("wait for the other process, or give another `--out` directory"),
+        Error::Unauthorized(..) => {
+            Some("set the key in OPENAI_API_KEY, or name its variable with `--api-key-env`")
+        }
+        Error::NoAnswer(..) | Error::NothingAnswered(_) => Some(
+            "check the model's name, `--base-url` and that the service is up; nothing that was answered is lost",
+        ),
+        Error::InUse { .. } => {
+            Some("wait for the other process, or give another `--out` directory")
+        }
         _ => None,
     }
 }

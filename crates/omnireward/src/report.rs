@@ -9,8 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use omnireward_core::{PreferencePair, Setting, Task};
 use omnireward_eval::{
-    Comparison, Results, ResultsConfig, Row, RunDir, RunManifest,
-    compare, published,
+    Comparison, Results, ResultsConfig, Row, RunDir, RunManifest, compare, published,
     report::{PairBudget, PairViews, ReportInput, ReportRun, RunRows, TerminalOptions, terminal},
     verify,
 };
@@ -73,7 +72,10 @@ pub(crate) fn finish(
     report.print(reporting.json)?;
     if !reporting.no_html {
         dir.write("report.html", report.html(Some(benchmark)).as_bytes())?;
-        printer::note(&format!("report: {}", dir.path().join("report.html").display()));
+        printer::note(&format!(
+            "report: {}",
+            dir.path().join("report.html").display()
+        ));
     }
     Ok(())
 }
@@ -90,8 +92,10 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     pub(crate) fn new(runs: &'a [Run], reporting: &'a ReportingArgs) -> Self {
         let comparison = (runs.len() > 1).then(|| {
-            let rows: Vec<(&str, &[Row])> =
-                runs.iter().map(|run| (run.name.as_str(), run.rows.as_slice())).collect();
+            let rows: Vec<(&str, &[Row])> = runs
+                .iter()
+                .map(|run| (run.name.as_str(), run.rows.as_slice()))
+                .collect();
             compare(&rows, &runs[0].results.config)
         });
         Self {
@@ -136,7 +140,11 @@ impl<'a> Report<'a> {
         self.with_input(views.as_ref(), omnireward_eval::report::html)
     }
 
-    fn with_input<T>(&self, pairs: Option<&PairViews>, show: impl FnOnce(&ReportInput<'_>) -> T) -> T {
+    fn with_input<T>(
+        &self,
+        pairs: Option<&PairViews>,
+        show: impl FnOnce(&ReportInput<'_>) -> T,
+    ) -> T {
         let runs: Vec<ReportRun<'_>> = self
             .runs
             .iter()
@@ -158,8 +166,12 @@ impl<'a> Report<'a> {
 
     /// What the page shows of the pairs that were judged.
     fn pair_views(&self, benchmark: &Benchmark) -> PairViews {
-        let judged: HashSet<&str> =
-            self.runs.iter().flat_map(|run| &run.rows).map(|row| row.pair_id.as_str()).collect();
+        let judged: HashSet<&str> = self
+            .runs
+            .iter()
+            .flat_map(|run| &run.rows)
+            .map(|row| row.pair_id.as_str())
+            .collect();
         let pairs = benchmark
             .dataset
             .pairs()
@@ -196,7 +208,10 @@ pub(crate) fn check_published(names: &[String]) -> Result<()> {
     for name in names {
         if !rows.iter().any(|row| row.model == *name) {
             let known: Vec<&str> = rows.iter().map(|row| row.model.as_str()).collect();
-            bail!("the paper has no row `{name}`; there are: {}", known.join(", "));
+            bail!(
+                "the paper has no row `{name}`; there are: {}",
+                known.join(", ")
+            );
         }
     }
     Ok(())
@@ -205,12 +220,18 @@ pub(crate) fn check_published(names: &[String]) -> Result<()> {
 /// `omnireward report`.
 pub(crate) async fn report(args: ReportArgs) -> Result<Outcome> {
     check_published(&args.reporting.published)?;
-    let dirs = args.runs.iter().map(|path| RunDir::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let dirs = args
+        .runs
+        .iter()
+        .map(|path| RunDir::open(path))
+        .collect::<Result<Vec<_>, _>>()?;
     if args.verify {
         return verify_all(&dirs);
     }
-    let mut runs =
-        dirs.iter().map(|dir| Run::load(dir, &args.reporting)).collect::<Result<Vec<_>>>()?;
+    let mut runs = dirs
+        .iter()
+        .map(|dir| Run::load(dir, &args.reporting))
+        .collect::<Result<Vec<_>>>()?;
     check_same_benchmark(&runs)?;
     tell_apart(&mut runs, &args.runs);
     over_common_tasks(&mut runs);
@@ -320,7 +341,9 @@ fn verify_all(dirs: &[RunDir]) -> Result<Outcome> {
         let mismatches = verify(&dir.rows()?, &stored);
         let name = dir.path().display();
         if mismatches.is_empty() {
-            printer::data(&format!("{name}: every number follows from the stored rows\n"))?;
+            printer::data(&format!(
+                "{name}: every number follows from the stored rows\n"
+            ))?;
         } else {
             printer::data(&format!("{name}: {} numbers differ\n", mismatches.len()))?;
             for mismatch in &mismatches {

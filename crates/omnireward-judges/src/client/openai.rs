@@ -54,7 +54,9 @@ fn room_for(request: &ChatRequest) -> usize {
     let parts = parts.map(|part| {
         AROUND_A_PART
             + match part {
-                ChatPart::Text(text) => text.len() + text.bytes().filter(|byte| is_escaped(*byte)).count(),
+                ChatPart::Text(text) => {
+                    text.len() + text.bytes().filter(|byte| is_escaped(*byte)).count()
+                }
                 ChatPart::Image { bytes, .. }
                 | ChatPart::Audio { bytes, .. }
                 | ChatPart::Video { bytes, .. } => bytes.len().div_ceil(3) * 4,

@@ -12,7 +12,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("omnireward-core", &[]),
     ("omnireward-media", &["omnireward-core"]),
     ("omnireward-data", &["omnireward-core", "omnireward-media"]),
-    ("omnireward-judges", &["omnireward-core", "omnireward-media"]),
+    (
+        "omnireward-judges",
+        &["omnireward-core", "omnireward-media"],
+    ),
     (
         "omnireward-eval",
         &["omnireward-core", "omnireward-data", "omnireward-media"],
@@ -59,12 +62,18 @@ fn the_crates_depend_on_one_another_as_drawn() {
             if dependency.kind == DependencyKind::Development {
                 continue;
             }
-            assert_ne!(used, "omnireward-testkit", "`{name}` may use the testkit only in tests");
+            assert_ne!(
+                used, "omnireward-testkit",
+                "`{name}` may use the testkit only in tests"
+            );
             if used.starts_with("omnireward") {
                 assert!(may_use.contains(&used), "`{name}` must not use `{used}`");
             }
             if PROGRAM_ONLY.contains(&used) {
-                assert_eq!(name, "omnireward", "`{used}` belongs in the program, not in `{name}`");
+                assert_eq!(
+                    name, "omnireward",
+                    "`{used}` belongs in the program, not in `{name}`"
+                );
             }
             if let Some((_, owner)) = BROUGHT_BY_ONE.iter().find(|(heavy, _)| *heavy == used) {
                 assert_eq!(name, *owner, "`{used}` is brought by `{owner}` alone");
@@ -78,14 +87,23 @@ fn the_crates_depend_on_one_another_as_drawn() {
 fn only_the_program_reads_the_environment_or_prints() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut read = 0;
-    for (name, _) in ALLOWED.iter().filter(|(name, _)| !["omnireward", "omnireward-testkit"].contains(name)) {
+    for (name, _) in ALLOWED
+        .iter()
+        .filter(|(name, _)| !["omnireward", "omnireward-testkit"].contains(name))
+    {
         for file in rust_files(&root.join(name).join("src")) {
             let text = std::fs::read_to_string(&file).expect("a source file can be read");
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for forbidden in ["env::var", "println!", "eprintln!", "io::stdout", "io::stderr"] {
-                let is_used = code.lines().any(|line| {
-                    line.contains(forbidden) && !line.trim_start().starts_with("//")
-                });
+            for forbidden in [
+                "env::var",
+                "println!",
+                "eprintln!",
+                "io::stdout",
+                "io::stderr",
+            ] {
+                let is_used = code
+                    .lines()
+                    .any(|line| line.contains(forbidden) && !line.trim_start().starts_with("//"));
                 assert!(!is_used, "{} uses `{forbidden}`", file.display());
             }
             read += 1;
@@ -111,11 +129,18 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn dependencies_are_declared_once_in_the_workspace() {
-    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata runs");
+    let metadata = MetadataCommand::new()
+        .no_deps()
+        .exec()
+        .expect("cargo metadata runs");
     for package in metadata.workspace_packages() {
-        let manifest = std::fs::read_to_string(&package.manifest_path).expect("a manifest is a file");
+        let manifest =
+            std::fs::read_to_string(&package.manifest_path).expect("a manifest is a file");
         let section = manifest.split("[dependencies]").nth(1).unwrap_or_default();
-        for line in section.lines().filter(|line| line.contains('=') && !line.starts_with('[')) {
+        for line in section
+            .lines()
+            .filter(|line| line.contains('=') && !line.starts_with('['))
+        {
             let is_shared = line.contains("workspace = true");
             let key = line.split('=').next().unwrap_or_default().trim();
             let is_other = ["name", "path", "harness", "required-features"].contains(&key);

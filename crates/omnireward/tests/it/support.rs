@@ -13,13 +13,18 @@ use omnireward_testkit::real_data;
 /// The program, with the variables of the surroundings out of its way.
 pub(crate) fn omnireward() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_omnireward"));
-    command.env_remove("OPENAI_BASE_URL").env("OPENAI_API_KEY", "test-key");
+    command
+        .env_remove("OPENAI_BASE_URL")
+        .env("OPENAI_API_KEY", "test-key");
     command
 }
 
 /// Runs the program to its end.
 pub(crate) fn run(args: &[&str]) -> Output {
-    omnireward().args(args).output().expect("the program starts")
+    omnireward()
+        .args(args)
+        .output()
+        .expect("the program starts")
 }
 
 /// Runs the program and expects it to succeed; returns stdout.
@@ -48,14 +53,12 @@ pub(crate) fn nine_tasks() -> Option<Vec<PreferencePair>> {
 }
 
 fn pair(data: &Path, task: Task, number: usize, label: Preference) -> PreferencePair {
-    let file = |path: &str, modality| {
-        MediaRef {
-            modality,
-            source: MediaSource::File {
-                path: data.join(path),
-                name: format!("{}_{}", task.key(), path.replace('/', "_")),
-            },
-        }
+    let file = |path: &str, modality| MediaRef {
+        modality,
+        source: MediaSource::File {
+            path: data.join(path),
+            name: format!("{}_{}", task.key(), path.replace('/', "_")),
+        },
     };
     let image = |path: &str| file(path, Modality::Image);
     let audio = |path: &str| file(path, Modality::Audio);
@@ -76,18 +79,30 @@ fn pair(data: &Path, task: Task, number: usize, label: Preference) -> Preference
         Task::TA2T => (Some(audio("audio/speed/1_a.wav")), words()),
         Task::T2I => (None, media([image(chair), image(spoiled)])),
         Task::T2V => {
-            let sides = ["video/videoalign/example_1_A.mp4", "video/videoalign/example_1_B.mp4"];
+            let sides = [
+                "video/videoalign/example_1_A.mp4",
+                "video/videoalign/example_1_B.mp4",
+            ];
             (None, media(sides.map(video)))
         }
-        Task::T2A => (None, media([audio("audio/speed/1_a.wav"), audio("audio/speed/1_b.wav")])),
+        Task::T2A => (
+            None,
+            media([audio("audio/speed/1_a.wav"), audio("audio/speed/1_b.wav")]),
+        ),
         Task::T23D if number == 1 => {
             let sides = ["mesh/files/cube.glb", "mesh/files/rabbit.obj"];
             (None, media(sides.map(|path| file(path, Modality::Mesh))))
         }
         Task::T23D => (None, media([image(chair), image(spoiled)])),
         Task::TI2I => {
-            let sides = ["image/edit_demo/target_img_1.png", "image/edit_demo/target_img_3.png"];
-            (Some(image("image/edit_demo/source_img_1.png")), media(sides.map(image)))
+            let sides = [
+                "image/edit_demo/target_img_1.png",
+                "image/edit_demo/target_img_3.png",
+            ];
+            (
+                Some(image("image/edit_demo/source_img_1.png")),
+                media(sides.map(image)),
+            )
         }
     };
     let prompt = format!("The prompt of {task} {number}.");

@@ -1,6 +1,6 @@
 //! Fifty kills at random moments of a run: nothing that was recorded is lost or asked again.
 
-mod support;
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,7 +14,7 @@ use omnireward_testkit::{Behaviour, ChatServer, ChatServerConfig, chat_server::a
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use support::omnireward;
+use crate::support::omnireward;
 
 const KILLS: usize = 50;
 const PAIRS: usize = 2_000;
@@ -91,6 +91,7 @@ fn fifty_kills_lose_nothing_and_repeat_nothing() {
     );
 }
 
+#[expect(clippy::format_collect, reason = "a test has the time")]
 fn pairs() -> String {
     (0..PAIRS)
         .map(|number| {

@@ -1,8 +1,6 @@
 //! All nine tasks from both layouts of Omni-RewardBench through a chat server that checks what it
 //! is sent.
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -15,7 +13,7 @@ use omnireward_testkit::{
 };
 use serde_json::Value;
 
-use support::{bytes, criterion, nine_tasks, run_well};
+use crate::support::{bytes, criterion, nine_tasks, run_well};
 
 type Seen = Arc<Mutex<BTreeMap<(Task, usize, Setting, Order), Value>>>;
 
@@ -66,8 +64,16 @@ fn check_layout(layout: &str) {
     // The server prefers the second response wherever it is shown, so every verdict on a first
     // pair is right, and a tie is never said.
     for setting in results["settings"].as_array().unwrap() {
-        let expected = if setting["setting"] == "with-ties" { 0.5 } else { 1.0 };
-        assert_eq!(setting["overall"]["own"]["value"], expected, "{}", setting["setting"]);
+        let expected = if setting["setting"] == "with-ties" {
+            0.5
+        } else {
+            1.0
+        };
+        assert_eq!(
+            setting["overall"]["own"]["value"], expected,
+            "{}",
+            setting["setting"]
+        );
         assert_eq!(setting["tasks"].as_array().unwrap().len(), 9);
     }
     assert!(out.join("report.html").exists());
@@ -84,7 +90,11 @@ fn server(seen: Seen) -> ChatServer {
     };
     ChatServer::start(config, move |body, _| {
         let key = identify(body);
-        let verdict = if key.3 == Order::AsIs { "[[B]]" } else { "[[A]]" };
+        let verdict = if key.3 == Order::AsIs {
+            "[[B]]"
+        } else {
+            "[[A]]"
+        };
         seen.lock().unwrap().insert(key, body.clone());
         Behaviour::Reply(format!("Both were compared.\n{verdict}"))
     })
@@ -109,23 +119,41 @@ fn identify(body: &Value) -> (Task, usize, Setting, Order) {
 fn order(task: Task, number: usize, body: &Value) -> Order {
     if !task.is_generation() {
         let text = all_text(body);
-        let first = text.find("The first answer").expect("the first answer is sent");
-        let second = text.find("The second answer").expect("the second answer is sent");
-        return if first < second { Order::AsIs } else { Order::Swapped };
+        let first = text
+            .find("The first answer")
+            .expect("the first answer is sent");
+        let second = text
+            .find("The second answer")
+            .expect("the second answer is sent");
+        return if first < second {
+            Order::AsIs
+        } else {
+            Order::Swapped
+        };
     }
     let media = media(body);
-    let first_shown = if task == Task::TI2I { &media[1] } else { &media[0] };
+    let first_shown = if task == Task::TI2I {
+        &media[1]
+    } else {
+        &media[0]
+    };
     let last_shown = &media[media.len() - 1];
     let is_first = match task {
         Task::T2I => *first_shown == bytes("image/mjbench_objects/furniture_55.jpg"),
-        Task::T23D if number == 2 => *first_shown == bytes("image/mjbench_objects/furniture_55.jpg"),
+        Task::T23D if number == 2 => {
+            *first_shown == bytes("image/mjbench_objects/furniture_55.jpg")
+        }
         Task::TI2I => *first_shown == bytes("image/edit_demo/target_img_1.png"),
         // Media that were converted are told apart by what differs: the first clip is shorter, the
         // picture of the cube is smaller, the first video begins with another frame.
         Task::T2A | Task::T23D => first_shown.len() < last_shown.len(),
         _ => *first_shown == first_frame_of_a(),
     };
-    if is_first { Order::AsIs } else { Order::Swapped }
+    if is_first {
+        Order::AsIs
+    } else {
+        Order::Swapped
+    }
 }
 
 fn first_frame_of_a() -> Vec<u8> {
@@ -178,16 +206,30 @@ fn check_request(task: Task, number: usize, setting: Setting, order: Order, body
     );
     assert_eq!(outline, expected, "{what}");
     let text = all_text(body);
-    assert!(text.contains(&format!("The prompt of {task} {number}.")), "{what}");
-    assert_eq!(system_text(body).contains("[[C]]"), setting.offers_tie(), "{what}");
+    assert!(
+        text.contains(&format!("The prompt of {task} {number}.")),
+        "{what}"
+    );
+    assert_eq!(
+        system_text(body).contains("[[C]]"),
+        setting.offers_tie(),
+        "{what}"
+    );
     assert_eq!(body["temperature"], 0.0, "{what}");
     assert_eq!(body["seed"], 0, "{what}");
-    assert!(body["max_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{what}");
+    assert!(
+        body["max_tokens"].as_u64().is_some_and(|tokens| tokens > 0),
+        "{what}"
+    );
     for part in parts(body) {
         if let SentPart::Audio { format, bytes } = part {
-            let sound = omnireward_media::audio::decode(&bytes, &omnireward_media::Limits::default());
+            let sound =
+                omnireward_media::audio::decode(&bytes, &omnireward_media::Limits::default());
             let sound = sound.expect("what is sent can be decoded");
-            assert_eq!((format.as_str(), sound.sample_rate_hz, sound.channels), ("wav", 16_000, 1));
+            assert_eq!(
+                (format.as_str(), sound.sample_rate_hz, sound.channels),
+                ("wav", 16_000, 1)
+            );
         }
     }
 }
@@ -200,7 +242,10 @@ fn outline(body: &Value) -> String {
             SentPart::Text { role, .. } if role != "user" => {}
             SentPart::Text { text, .. } => {
                 for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                    match line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+                    match line
+                        .strip_prefix("[[")
+                        .and_then(|rest| rest.strip_suffix("]]"))
+                    {
                         Some(name) => match name.strip_prefix("END OF ") {
                             Some(name) => outline.push_str(&format!("[/{name}] ")),
                             None => outline.push_str(&format!("[{name}] ")),

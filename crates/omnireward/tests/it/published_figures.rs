@@ -4,7 +4,7 @@
 //! four-way accuracy, which are no figures about pairs; and the scores of RM-Bench, which go by an
 //! item's row in the whole benchmark of 1,327, while the bundled files are a selection of it.
 
-mod support;
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,7 +12,7 @@ use omnireward_core::Preference::{self, First, Second, Tie};
 use omnireward_testkit::real_data;
 use serde_json::Value;
 
-use support::run_well;
+use crate::support::run_well;
 
 /// Replays a recording over a benchmark and returns `results.json` and the records.
 fn replay_with_records(judge: &str, benchmark: &str, more: &[&str]) -> (Value, Vec<Value>) {

@@ -1,0 +1,9 @@
+//! Black-box tests: the program as a user runs it, and the shape of the workspace.
+
+mod architecture;
+mod bad_days;
+mod kills;
+mod nine_tasks;
+mod program;
+mod published_figures;
+mod support;
