@@ -13,7 +13,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut list = String::from("const EMBEDDED: &[(&str, &[u8])] = &[\n");
     for name in names {
         let path = root.join(&name);
-        writeln!(list, "    ({name:?}, include_bytes!({path:?})),")?;
+        writeln!(
+            list,
+            "    ({name:?}, include_bytes!({:?})),",
+            path.display().to_string()
+        )?;
     }
     list.push_str("];\n");
     fs::write(Path::new(&env::var("OUT_DIR")?).join("embedded.rs"), list)?;

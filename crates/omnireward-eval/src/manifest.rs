@@ -96,6 +96,10 @@ impl RunManifest {
     }
 
     /// The text of `run.toml`.
+    ///
+    /// # Panics
+    ///
+    /// Never: a manifest has only string keys and no nulls.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a manifest has only string keys and no nulls")
     }

@@ -127,8 +127,8 @@ fn judge(benchmark: &str, out: &Path) -> Measured {
         answered: server.answered(),
         refused: server.no_room(),
         total,
-        asking: last + LATENCY - first,
-        first_request: first - begun,
+        asking: (last + LATENCY).saturating_sub(first),
+        first_request: first.saturating_sub(begun),
         peak_kib,
     }
 }
@@ -145,19 +145,18 @@ fn largest_resident_kib(pid: u32) -> u64 {
 
 fn text_pairs(folder: &Path) -> String {
     let words = "what the answer says about it in some more words ".repeat(18);
-    let lines: String = (0..PAIRS)
-        .map(|number| {
-            let label = ["first", "second"][number % 2];
-            let pair = json!({
-                "id": format!("{number}"), "task": "T2T", "prompt": format!("Question {number}?"),
-                "criterion": "Short.", "label": label,
-                "responses": [format!("Yes, {number}: {words}"), format!("No, {number}: {words}")],
-            });
-            format!("{pair}\n")
-        })
-        .collect();
+    let line = |number: usize| {
+        let label = ["first", "second"][number % 2];
+        let pair = json!({
+            "id": format!("{number}"), "task": "T2T", "prompt": format!("Question {number}?"),
+            "criterion": "Short.", "label": label,
+            "responses": [format!("Yes, {number}: {words}"), format!("No, {number}: {words}")],
+        });
+        pair.to_string()
+    };
+    let lines: Vec<String> = (0..PAIRS).map(line).collect();
     let path = folder.join("pairs.jsonl");
-    std::fs::write(&path, lines).expect("a temporary file can be written");
+    std::fs::write(&path, lines.join("\n")).expect("a temporary file can be written");
     path.to_str().expect("temporary paths are text").to_owned()
 }
 

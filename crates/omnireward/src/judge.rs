@@ -118,22 +118,19 @@ fn chat_config(chat: &ChatArgs) -> ChatJudgeConfig {
 }
 
 fn as_text(request: &ChatRequest) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for message in &request.messages {
-        text.push_str(&format!("── {:?}\n", message.role));
-        for part in &message.parts {
-            match part {
-                ChatPart::Text(words) => text.push_str(words.trim_end()),
-                ChatPart::Image { media_type, bytes }
-                | ChatPart::Audio { media_type, bytes }
-                | ChatPart::Video { media_type, bytes } => {
-                    text.push_str(&format!("‹{media_type}, {} bytes›", bytes.len()));
-                }
+        lines.push(format!("── {:?}", message.role));
+        lines.extend(message.parts.iter().map(|part| match part {
+            ChatPart::Text(words) => words.trim_end().to_owned(),
+            ChatPart::Image { media_type, bytes }
+            | ChatPart::Audio { media_type, bytes }
+            | ChatPart::Video { media_type, bytes } => {
+                format!("‹{media_type}, {} bytes›", bytes.len())
             }
-            text.push('\n');
-        }
+        }));
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 fn parser(chat: &ChatArgs) -> Parser {

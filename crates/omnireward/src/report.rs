@@ -102,7 +102,7 @@ impl<'a> Report<'a> {
             runs,
             comparison,
             published: &reporting.published,
-            notes: runs.iter().flat_map(notes).collect(),
+            notes: runs.iter().filter_map(notes).collect(),
             media_budget: reporting.media_budget.saturating_mul(1_000_000),
         }
     }

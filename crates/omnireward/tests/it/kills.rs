@@ -183,11 +183,13 @@ fn recorded_questions(run: &Path) -> HashSet<String> {
 
 fn digest(text: &str) -> String {
     use sha2::{Digest as _, Sha256};
-    Sha256::digest(text)
+    let digest = Sha256::digest(text);
+    let hex: Vec<String> = digest
         .iter()
         .take(12)
         .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .collect();
+    hex.concat()
 }
 
 fn query_all(run: &Path, query: &str) -> Vec<String> {

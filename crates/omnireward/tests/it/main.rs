@@ -1,5 +1,7 @@
 //! Black-box tests: the program as a user runs it, and the shape of the workspace.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has to stop")]
+
 mod architecture;
 mod bad_days;
 mod kills;

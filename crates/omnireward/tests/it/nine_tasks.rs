@@ -236,28 +236,31 @@ fn check_request(task: Task, number: usize, setting: Setting, order: Order, body
 
 /// The user message as its blocks and what is in them: `[PROMPT] text [/PROMPT] …`.
 fn outline(body: &Value) -> String {
-    let mut outline = String::new();
+    let mut outline = Vec::new();
     for part in parts(body) {
         match part {
             SentPart::Text { role, .. } if role != "user" => {}
             SentPart::Text { text, .. } => {
-                for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                    match line
-                        .strip_prefix("[[")
-                        .and_then(|rest| rest.strip_suffix("]]"))
-                    {
-                        Some(name) => match name.strip_prefix("END OF ") {
-                            Some(name) => outline.push_str(&format!("[/{name}] ")),
-                            None => outline.push_str(&format!("[{name}] ")),
-                        },
-                        None => outline.push_str("text "),
-                    }
-                }
+                let lines = text.lines().filter(|line| !line.trim().is_empty());
+                outline.extend(lines.map(block_or_text));
             }
-            SentPart::Image { .. } => outline.push_str("image "),
-            SentPart::Video { .. } => outline.push_str("video "),
-            SentPart::Audio { .. } => outline.push_str("audio "),
+            SentPart::Image { .. } => outline.push("image".to_owned()),
+            SentPart::Video { .. } => outline.push("video".to_owned()),
+            SentPart::Audio { .. } => outline.push("audio".to_owned()),
         }
     }
-    outline
+    outline.join(" ") + " "
+}
+
+fn block_or_text(line: &str) -> String {
+    let Some(name) = line
+        .strip_prefix("[[")
+        .and_then(|rest| rest.strip_suffix("]]"))
+    else {
+        return "text".to_owned();
+    };
+    match name.strip_prefix("END OF ") {
+        Some(name) => format!("[/{name}]"),
+        None => format!("[{name}]"),
+    }
 }

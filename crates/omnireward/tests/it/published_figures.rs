@@ -54,18 +54,19 @@ fn data(relative: &str) -> Option<String> {
     Some(real_data(relative)?.to_str()?.to_owned())
 }
 
-fn percent(share: &Value) -> f64 {
-    (share.as_f64().unwrap() * 1e4).round() / 100.0
+/// A share in hundredths of a percent, as far as published figures go.
+fn hundredths(share: &Value) -> i64 {
+    (share.as_f64().unwrap() * 1e4).round() as i64
 }
 
-/// The share in `81 / 100 = 81.0%` or `82.0%`.
-fn published_percent(text: &str) -> f64 {
+/// The share in `81 / 100 = 81.0%` or `82.0%`, in hundredths of a percent.
+fn published_hundredths(text: &str) -> i64 {
     let share = text
         .rsplit(['=', ' '])
         .next()
         .unwrap()
         .trim_end_matches('%');
-    (share.parse::<f64>().unwrap() * 100.0).round() / 100.0
+    (share.parse::<f64>().unwrap() * 100.0).round() as i64
 }
 
 /// What the bundled expectations say of one file.
@@ -103,9 +104,9 @@ fn llmbar_evaluators_have_their_published_figures_in_both_orders() {
                 (&setting["overall"]["micro"]["value"], "accuracy_average"),
                 (&position["both_orders_accuracy"], "correct_in_both_orders"),
             ] {
-                let published_value = published_percent(expected[published].as_str().unwrap());
+                let published_value = published_hundredths(expected[published].as_str().unwrap());
                 assert_eq!(
-                    percent(found),
+                    hundredths(found),
                     published_value,
                     "{subset} {name} {published}"
                 );
@@ -217,8 +218,8 @@ fn mj_bench_reward_models_have_their_accuracies() {
             results["settings"][0]["overall"]["micro"]["value"]
         );
         assert_eq!(
-            percent(&results["settings"][0]["overall"]["micro"]["value"]),
-            accuracy.as_f64().unwrap(),
+            hundredths(&results["settings"][0]["overall"]["micro"]["value"]),
+            (accuracy.as_f64().unwrap() * 100.0).round() as i64,
             "{model}"
         );
     }

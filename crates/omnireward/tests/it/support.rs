@@ -77,7 +77,6 @@ fn pair(data: &Path, task: Task, number: usize, label: Preference) -> Preference
         Task::TI2T => (Some(image("image/ti2t_demo/cars1.jpg")), words()),
         Task::TV2T => (Some(video("video/videoalign/example_1_A.mp4")), words()),
         Task::TA2T => (Some(audio("audio/speed/1_a.wav")), words()),
-        Task::T2I => (None, media([image(chair), image(spoiled)])),
         Task::T2V => {
             let sides = [
                 "video/videoalign/example_1_A.mp4",
@@ -93,7 +92,7 @@ fn pair(data: &Path, task: Task, number: usize, label: Preference) -> Preference
             let sides = ["mesh/files/cube.glb", "mesh/files/rabbit.obj"];
             (None, media(sides.map(|path| file(path, Modality::Mesh))))
         }
-        Task::T23D => (None, media([image(chair), image(spoiled)])),
+        Task::T2I | Task::T23D => (None, media([image(chair), image(spoiled)])),
         Task::TI2I => {
             let sides = [
                 "image/edit_demo/target_img_1.png",
