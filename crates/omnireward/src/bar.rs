@@ -1,10 +1,11 @@
 use std::{
+    fmt::Write,
     io::IsTerminal,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use omnireward_core::Progress;
 
 /// Without a terminal, a line is written this often.
@@ -44,13 +45,17 @@ impl Progress for Bar {
             total.map_or_else(ProgressBar::new_spinner, ProgressBar::new)
         };
         let template = if total.is_some() {
-            "{prefix} {bar:28.cyan/dim} {pos}/{len} · {per_sec} · {eta} left  {msg}"
+            "{prefix} {bar:28.cyan/dim} {pos}/{len} · {rate} · {eta} left  {msg}"
         } else {
-            "{prefix} {spinner} {pos} · {per_sec}  {msg}"
+            "{prefix} {spinner} {pos} · {rate}  {msg}"
         };
         bar.set_style(
             ProgressStyle::with_template(template)
                 .expect("the template is fixed")
+                .with_key("rate", |state: &ProgressState, line: &mut dyn Write| {
+                    // A bar that cannot be written to is not drawn.
+                    let _ = write!(line, "{:.1}/s", state.per_sec());
+                })
                 .progress_chars("━━─"),
         );
         bar.set_prefix(name.to_owned());

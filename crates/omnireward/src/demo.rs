@@ -29,7 +29,7 @@ pub(crate) async fn demo(args: DemoArgs, quiet: bool) -> Result<Outcome> {
     );
     let mut runs = Vec::new();
     for command in [&baseline, &replay] {
-        printer::note(&format!("$ {command}"));
+        printer::note(&format!("\n$ {command}"));
         let eval_args = parse(command)?;
         let ended = eval::ask_all(&eval_args, command.clone(), quiet).await?;
         let run = Run::load(&ended.dir, &eval_args.reporting)?;
@@ -39,6 +39,7 @@ pub(crate) async fn demo(args: DemoArgs, quiet: bool) -> Result<Outcome> {
     report::over_common_tasks(&mut runs);
     let reporting = parse(&baseline)?.reporting;
     let report = Report::new(&runs, &reporting);
+    printer::note("");
     report.print(args.json)?;
     let html = args.out.join("report.html");
     let benchmark = Benchmark::open_embedded(&OpenOptions::default())?;
@@ -60,12 +61,19 @@ fn parse(command: &str) -> Result<EvalArgs> {
 fn next_steps(html: &str, out: &str) -> String {
     format!(
         "
-report: {html}   (open it in a browser: figures, and every pair with its media)
+report: {html}
+  Open it in a browser: figures, and every pair with its media side by side.
 
-next:
-  a model of yours    OPENAI_API_KEY=… omnireward eval --judge openai:gpt-4o-mini --benchmark embedded --out runs/mine
-  your own server     omnireward eval --judge openai:MODEL --base-url http://localhost:8000/v1 --benchmark embedded --out runs/mine
-  the real benchmark  omnireward eval --judge … --benchmark hf:HongbangYuan/OmniRewardBench --out runs/bench
-  side by side        omnireward report {out}/recorded runs/mine --html comparison.html"
+next, where `omnireward` is this program (`target/release/omnireward`):
+  a model of yours
+    OPENAI_API_KEY=… omnireward eval --judge openai:gpt-4o-mini \\
+      --benchmark embedded --out runs/mine
+  your own server
+    omnireward eval --judge openai:MODEL --base-url http://localhost:8000/v1 \\
+      --benchmark embedded --out runs/mine
+  the real benchmark
+    omnireward eval --judge … --benchmark hf:HongbangYuan/OmniRewardBench --out runs/bench
+  side by side
+    omnireward report {out}/recorded runs/mine --html comparison.html"
     )
 }

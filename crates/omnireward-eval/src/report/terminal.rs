@@ -38,6 +38,7 @@ pub fn terminal(input: &ReportInput<'_>, options: TerminalOptions) -> String {
         differences(&mut out, comparison);
     }
     for note in notes(input) {
+        out.line("");
         out.paragraph(&format!("note: {note}"));
     }
     out.text

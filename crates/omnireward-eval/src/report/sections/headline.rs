@@ -185,8 +185,8 @@ fn table(runs: &[ReportRun<'_>]) -> Table {
         [
             "every verdict",
             "coverage",
-            "same in both orders",
-            "first shown wins",
+            "consistent in both orders",
+            "first shown won",
         ]
         .map(Column::number),
     );

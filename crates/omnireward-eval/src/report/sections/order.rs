@@ -115,7 +115,7 @@ fn table(runs: &[ReportRun<'_>], series: &[Series<'_>]) -> Table {
             "swapped",
             "right in both",
             "same verdict",
-            "first shown wins",
+            "first shown won",
             "… of the labels",
         ]
         .map(Column::number),
