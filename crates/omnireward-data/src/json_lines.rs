@@ -2,10 +2,11 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{Error, RowError, error::Fault};
@@ -119,6 +120,28 @@ impl Values {
 pub(crate) fn append_within(text: &mut Vec<u8>, bytes: &[u8], limit: usize) {
     let room = (limit + 1).saturating_sub(text.len());
     text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+}
+
+/// Writes a record for each of `items` to `file`, one a line, and returns how many.
+pub(crate) fn write<T, R: Serialize>(
+    file: &Path,
+    items: impl IntoIterator<Item = T>,
+    mut record: impl FnMut(T) -> Result<R, Error>,
+) -> Result<u64, Error> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).map_err(Error::writing(folder))?;
+    }
+    let mut out = BufWriter::new(File::create(file).map_err(Error::writing(file))?);
+    let mut written = 0;
+    for item in items {
+        serde_json::to_writer(&mut out, &record(item)?)
+            .map_err(std::io::Error::from)
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(Error::writing(file))?;
+        written += 1;
+    }
+    out.flush().map_err(Error::writing(file))?;
+    Ok(written)
 }
 
 #[cfg(test)]

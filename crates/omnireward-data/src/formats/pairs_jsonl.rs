@@ -5,8 +5,6 @@
 
 use std::{
     borrow::Borrow,
-    fs::File,
-    io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -237,20 +235,8 @@ pub fn pairs_jsonl<P: Borrow<PreferencePair>>(
     pairs: impl IntoIterator<Item = P>,
 ) -> Result<u64, Error> {
     let root = file.parent().unwrap_or(Path::new(""));
-    std::fs::create_dir_all(root).map_err(Error::writing(root))?;
     let media = MediaFolder::beside(root, "media");
-    let mut out = BufWriter::new(File::create(file).map_err(Error::writing(file))?);
-    let mut written = 0;
-    for pair in pairs {
-        let record = record(pair.borrow(), &media)?;
-        serde_json::to_writer(&mut out, &record)
-            .map_err(std::io::Error::from)
-            .and_then(|()| out.write_all(b"\n"))
-            .map_err(Error::writing(file))?;
-        written += 1;
-    }
-    out.flush().map_err(Error::writing(file))?;
-    Ok(written)
+    json_lines::write(file, pairs, |pair| record(pair.borrow(), &media))
 }
 
 fn record(pair: &PreferencePair, media: &MediaFolder) -> Result<Map<String, Value>, Error> {

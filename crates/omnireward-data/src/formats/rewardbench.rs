@@ -7,8 +7,6 @@
 
 use std::{
     borrow::Borrow,
-    fs::File,
-    io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +19,7 @@ use super::{
     sketch::{Kind, Sketch},
     source::{self, Pairs, Source},
 };
-use crate::{Error, Format, OpenOptions, Part, error::Fault};
+use crate::{Error, Format, OpenOptions, Part, error::Fault, json_lines};
 
 pub(super) const ENTRY: Entry = Entry {
     format: Format::RewardBench,
@@ -98,18 +96,10 @@ pub fn reward_bench<P: Borrow<PreferencePair>>(
     file: &Path,
     pairs: impl IntoIterator<Item = P>,
 ) -> Result<u64, Error> {
-    let mut out = BufWriter::new(File::create(file).map_err(Error::writing(file))?);
-    let mut count = 0;
-    for pair in pairs {
+    json_lines::write(file, pairs, |pair| {
         let record = written(pair.borrow())?;
-        serde_json::to_writer(&mut out, &record)
-            .map_err(std::io::Error::from)
-            .and_then(|()| out.write_all(b"\n"))
-            .map_err(Error::writing(file))?;
-        count += 1;
-    }
-    out.flush().map_err(Error::writing(file))?;
-    Ok(count)
+        Ok(serde_json::to_value(record).expect("a record of texts is JSON"))
+    })
 }
 
 fn written(pair: &PreferencePair) -> Result<Written<'_>, Error> {

@@ -1,11 +1,6 @@
 //! Pairs as preference records.
 
-use std::{
-    borrow::Borrow,
-    fs::{self, File},
-    io::{BufWriter, Write},
-    path::Path,
-};
+use std::{borrow::Borrow, path::Path};
 
 use omnireward_core::{Modality, Part as ContentPart, PreferencePair, Response, joined_text};
 use serde_json::{Map, Value, json};
@@ -16,6 +11,7 @@ use crate::{
         source,
         turns::{self, Speaker, Turn},
     },
+    json_lines,
     place::MediaFolder,
 };
 
@@ -23,7 +19,8 @@ use crate::{
 /// one JSON object a line, and returns how many.
 ///
 /// The preferred response becomes `chosen`. The criterion is a system message, and is repeated in a
-/// column of its own. Models and fields in `extra` other than the turns have no place here. Images that are not below the file's folder are copied into `images/` there.
+/// column of its own. Models and fields in `extra` other than the turns have no place here. Images
+/// that are not below the file's folder are copied into `images/` there.
 /// Rows with and without images have contents of different types, so loaders that infer a schema
 /// want them in separate files.
 ///
@@ -37,20 +34,8 @@ pub fn trl_preference<P: Borrow<PreferencePair>>(
     pairs: impl IntoIterator<Item = P>,
 ) -> Result<u64, Error> {
     let root = file.parent().unwrap_or(Path::new(""));
-    fs::create_dir_all(root).map_err(Error::writing(root))?;
     let media = MediaFolder::beside(root, "images");
-    let mut out = BufWriter::new(File::create(file).map_err(Error::writing(file))?);
-    let mut count = 0;
-    for pair in pairs {
-        let record = record(pair.borrow(), &media)?;
-        serde_json::to_writer(&mut out, &record)
-            .map_err(std::io::Error::from)
-            .and_then(|()| out.write_all(b"\n"))
-            .map_err(Error::writing(file))?;
-        count += 1;
-    }
-    out.flush().map_err(Error::writing(file))?;
-    Ok(count)
+    json_lines::write(file, pairs, |pair| record(pair.borrow(), &media))
 }
 
 fn record(pair: &PreferencePair, folder: &MediaFolder) -> Result<Map<String, Value>, Error> {
