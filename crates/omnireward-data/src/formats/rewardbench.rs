@@ -98,7 +98,9 @@ pub fn reward_bench<P: Borrow<PreferencePair>>(
 ) -> Result<u64, Error> {
     json_lines::write(file, pairs, |pair| {
         let record = written(pair.borrow())?;
-        Ok(serde_json::to_value(record).expect("a record of texts is JSON"))
+        serde_json::to_value(record)
+            .map_err(std::io::Error::from)
+            .map_err(Error::writing(file))
     })
 }
 
