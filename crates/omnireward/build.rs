@@ -30,11 +30,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The version, with the revision it was built from where that is known.
 fn version(package: &str) -> String {
-    let head = Path::new("../../.git/HEAD");
-    if !head.exists() {
+    // The log of HEAD changes with every commit, which HEAD itself does not.
+    let log = Path::new("../../.git/logs/HEAD");
+    if !log.exists() {
         return package.to_owned();
     }
-    println!("cargo::rerun-if-changed={}", head.display());
+    println!("cargo::rerun-if-changed={}", log.display());
     let git = Command::new("git")
         .args(["rev-parse", "--short=12", "HEAD"])
         .output();
