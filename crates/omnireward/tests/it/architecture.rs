@@ -17,6 +17,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["omnireward-core", "omnireward-media"],
     ),
     (
+        "omnireward-models",
+        &["omnireward-core", "omnireward-media"],
+    ),
+    (
         "omnireward-eval",
         &["omnireward-core", "omnireward-data", "omnireward-media"],
     ),
@@ -28,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "omnireward-eval",
             "omnireward-judges",
             "omnireward-media",
+            "omnireward-models",
         ],
     ),
     ("omnireward-testkit", &[]),
@@ -43,7 +48,8 @@ const BROUGHT_BY_ONE: &[(&str, &str)] = &[
     ("gltf", "omnireward-media"),
     ("parquet", "omnireward-data"),
     ("rusqlite", "omnireward-eval"),
-    ("minijinja", "omnireward-eval"),
+    ("candle-core", "omnireward-models"),
+    ("tokenizers", "omnireward-models"),
 ];
 
 #[test]

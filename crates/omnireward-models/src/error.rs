@@ -1,0 +1,156 @@
+use std::path::PathBuf;
+
+/// Why a model could not be opened or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of the checkpoint could not be read or written.
+    #[error("cannot use `{}`", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A JSON file of the checkpoint is not what it should be.
+    #[error("`{}` is not a valid file of its kind", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with line and column or field.
+        source: serde_json::Error,
+    },
+    /// A setting has a value that no model here can have.
+    #[error("`{field}` in `{}`: {reason}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The field, dotted.
+        field: String,
+        /// What is wrong with its value.
+        reason: String,
+    },
+    /// The checkpoint holds a model that this crate does not know.
+    #[error("`{}` holds a model of architecture `{found}`, known are {known}", path.display())]
+    UnknownArchitecture {
+        /// The configuration file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// Architectures that can be opened.
+        known: String,
+    },
+    /// A weight file is damaged.
+    #[error("weight file `{}` is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The index names a shard that is not there.
+    #[error("shard `{}` is missing; `{tensor}` and others were to be in it", path.display())]
+    MissingShard {
+        /// The shard.
+        path: PathBuf,
+        /// One of the tensors it holds.
+        tensor: String,
+    },
+    /// A tensor that the model needs is not in the checkpoint.
+    #[error("tensor `{tensor}` is missing from `{}`", path.display())]
+    MissingTensor {
+        /// The tensor's full name.
+        tensor: String,
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("tensor `{tensor}` in `{}` has shape {found:?}, expected {expected:?}", path.display())]
+    Shape {
+        /// The tensor's full name.
+        tensor: String,
+        /// The file that holds it.
+        path: PathBuf,
+        /// Its shape there.
+        found: Vec<usize>,
+        /// The shape the configuration asks for.
+        expected: Vec<usize>,
+    },
+    /// A tensor is stored as a type that is not a weight.
+    #[error("tensor `{tensor}` in `{}` is stored as `{found}`, expected one of F32, F16, BF16", path.display())]
+    Type {
+        /// The tensor's full name.
+        tensor: String,
+        /// The file that holds it.
+        path: PathBuf,
+        /// Its stored type.
+        found: String,
+    },
+    /// The checkpoint has no head that gives rewards, or one of an unknown form.
+    #[error("`{}` has no usable reward head: {reason}", path.display())]
+    Head {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The tokenizer is missing, damaged, or made for another model.
+    #[error("tokenizer `{}`: {reason}", path.display())]
+    Tokenizer {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A chat template could not be read or filled in.
+    #[error("chat template of `{}`: {reason}", path.display())]
+    Template {
+        /// The file that holds the template.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A medium of a pair could not be used.
+    #[error("medium `{name}` of pair `{pair}` cannot be used")]
+    Media {
+        /// The pair.
+        pair: String,
+        /// The medium as the dataset names it.
+        name: String,
+        /// What the decoder said.
+        source: omnireward_media::Error,
+    },
+    /// A pair that this model cannot be asked about.
+    #[error("pair `{pair}`: {reason}")]
+    Unsupported {
+        /// The pair.
+        pair: String,
+        /// What it has that the model lacks.
+        reason: String,
+    },
+    /// A response with its prompt is longer than the model or the caller allows.
+    #[error("response {response} of pair `{pair}` takes {rows} tokens with its prompt, the limit is {limit}")]
+    TooLong {
+        /// The pair.
+        pair: String,
+        /// The response, counted from 1.
+        response: usize,
+        /// Tokens it takes.
+        rows: usize,
+        /// Tokens allowed.
+        limit: usize,
+    },
+    /// A reward that is not a finite number.
+    #[error("the reward of response {response} of pair `{pair}` is `{reward}`, not a finite number")]
+    NotFinite {
+        /// The pair.
+        pair: String,
+        /// The response, counted from 1.
+        response: usize,
+        /// What the head gave.
+        reward: f64,
+    },
+    /// A tensor operation failed.
+    #[error("a tensor operation failed")]
+    Tensor(#[from] candle_core::Error),
+}

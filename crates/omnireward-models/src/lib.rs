@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "tensor operations fail when shapes, types or devices disagree, or memory runs out"
+)]
+
+pub mod audio;
+pub mod checkpoint;
+pub mod decoder;
+mod error;
+mod head;
+mod media_cache;
+pub mod minicpm_o;
+pub mod ops;
+pub mod processor;
+mod scorer;
+mod tree;
+pub mod vision;
+pub mod weights;
+
+pub use error::Error;
+pub use tree::{Feature, Forest, Row, Segment, TokenTree};
+
+/// Fails with this crate's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
