@@ -1,5 +1,6 @@
 mod both_orders;
 mod fallback;
+mod queue;
 mod reward;
 mod voting;
 

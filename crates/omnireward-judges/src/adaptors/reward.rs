@@ -1,25 +1,39 @@
+use std::{fmt, sync::Arc};
+
 use omnireward_core::{
     BoxFuture, Identity, Judge, ModelError, ModelErrorKind, Preference, PreferencePair,
     RewardModel, Setting, Task, Verdict,
 };
 use serde_json::json;
 
+use super::queue::ScoreQueue;
 use crate::order::two_responses;
 
 /// Turns the rewards of a [`RewardModel`] into verdicts: the higher reward is preferred.
 ///
 /// Where a tie is offered, margins no larger than a threshold are a tie. Without a threshold only
 /// equal rewards are.
-#[derive(Clone, Debug)]
-pub struct RewardJudge<M> {
-    model: M,
+///
+/// Scoring happens on a thread of the judge's own, for as many waiting pairs at once as is worth while.
+pub struct RewardJudge {
+    model: Arc<dyn RewardModel>,
+    queue: ScoreQueue,
     tie_threshold: f64,
 }
 
-impl<M: RewardModel> RewardJudge<M> {
+impl fmt::Debug for RewardJudge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RewardJudge")
+            .field("tie_threshold", &self.tie_threshold)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RewardJudge {
     /// A judge that calls a tie only for equal rewards.
-    pub fn new(model: M) -> Self {
+    pub fn new(model: Arc<dyn RewardModel>) -> Self {
         Self {
+            queue: ScoreQueue::new(model.clone()),
             model,
             tie_threshold: 0.0,
         }
@@ -33,11 +47,6 @@ impl<M: RewardModel> RewardJudge<M> {
         self
     }
 
-    /// The model behind the judge.
-    pub fn model(&self) -> &M {
-        &self.model
-    }
-
     fn verdict(&self, scores: [f64; 2], setting: Setting) -> Verdict {
         let mut verdict = Verdict::from_scores(scores);
         if setting.offers_tie() && (scores[0] - scores[1]).abs() <= self.tie_threshold {
@@ -47,7 +56,7 @@ impl<M: RewardModel> RewardJudge<M> {
     }
 }
 
-impl<M: RewardModel> Judge for RewardJudge<M> {
+impl Judge for RewardJudge {
     fn identity(&self) -> Identity {
         let model = self.model.identity();
         let settings = json!({ "model": model.settings, "tie_threshold": self.tie_threshold });
@@ -69,22 +78,15 @@ impl<M: RewardModel> Judge for RewardJudge<M> {
     ) -> BoxFuture<'a, Result<Verdict, ModelError>> {
         Box::pin(async move {
             two_responses(pair)?;
-            let rewards = self.model.score(std::slice::from_ref(pair))?;
+            let rewards = self.queue.score(pair).await?;
             Ok(self.verdict(finite(pair, rewards)?, setting))
         })
     }
 }
 
 /// The two rewards of one pair, checked.
-fn finite(pair: &PreferencePair, rewards: Vec<Vec<f64>>) -> Result<[f64; 2], ModelError> {
+fn finite(pair: &PreferencePair, rewards: Vec<f64>) -> Result<[f64; 2], ModelError> {
     let broken = |what: String| ModelError::new(ModelErrorKind::Internal, what);
-    let [rewards]: [Vec<f64>; 1] = rewards.try_into().map_err(|all: Vec<_>| {
-        broken(format!(
-            "the model gave {} lists of rewards for pair `{}`",
-            all.len(),
-            pair.id
-        ))
-    })?;
     let scores: [f64; 2] = rewards.try_into().map_err(|all: Vec<_>| {
         broken(format!(
             "the model gave {} rewards for the two responses of pair `{}`",
@@ -105,8 +107,16 @@ fn finite(pair: &PreferencePair, rewards: Vec<Vec<f64>>) -> Result<[f64; 2], Mod
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::ready;
+    use std::sync::Mutex;
+
     use omnireward_core::Response;
+
+    fn waited<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
 
     struct Fixed(Vec<f64>);
 
@@ -122,8 +132,9 @@ mod tests {
 
     fn judge(rewards: &[f64], threshold: f64, setting: Setting) -> Result<Verdict, ModelError> {
         let pair = PreferencePair::new("p1", Task::T2T, "p", ["x", "y"].map(Response::text));
-        let judge = RewardJudge::new(Fixed(rewards.to_vec())).with_tie_threshold(threshold);
-        ready(judge.judge(&pair, setting))
+        let judge =
+            RewardJudge::new(Arc::new(Fixed(rewards.to_vec()))).with_tie_threshold(threshold);
+        waited(judge.judge(&pair, setting))
     }
 
     #[test]
@@ -155,5 +166,68 @@ mod tests {
             assert_eq!(error.kind, ModelErrorKind::Internal);
             assert!(error.to_string().contains("`p1`"), "{error}");
         }
+    }
+
+    /// Gives each pair its id's length; knows how often it was asked, and cannot bear `bad`.
+    #[derive(Default)]
+    struct Counting(Mutex<Vec<usize>>);
+
+    impl RewardModel for Counting {
+        fn identity(&self) -> Identity {
+            Identity::new("counting", json!({}))
+        }
+
+        fn score(&self, pairs: &[PreferencePair]) -> Result<Vec<Vec<f64>>, ModelError> {
+            self.0.lock().unwrap().push(pairs.len());
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            match pairs.iter().find(|pair| pair.id == "bad") {
+                Some(bad) => Err(ModelError::new(ModelErrorKind::Media, bad.id.clone())),
+                None => Ok(pairs
+                    .iter()
+                    .map(|pair| vec![pair.id.len() as f64, 0.0])
+                    .collect()),
+            }
+        }
+    }
+
+    #[test]
+    fn waiting_pairs_are_scored_together_and_each_once() {
+        let model = Arc::new(Counting::default());
+        let judge = &RewardJudge::new(model.clone());
+        let pairs: Vec<_> = (0..40)
+            .map(|index| {
+                let id = "x".repeat(1 + index);
+                PreferencePair::new(id, Task::T2T, "p", ["x", "y"].map(Response::text))
+            })
+            .collect();
+        let asked = pairs.iter().flat_map(|pair| {
+            Setting::ALL.map(|setting| async move { judge.judge(pair, setting).await.unwrap() })
+        });
+        let verdicts = waited(futures::future::join_all(asked));
+        for (verdict, pair) in verdicts.chunks(2).zip(&pairs) {
+            for verdict in verdict {
+                assert_eq!(verdict.scores, Some(vec![pair.id.len() as f64, 0.0]));
+            }
+        }
+        let batches = model.0.lock().unwrap();
+        assert_eq!(batches.iter().sum::<usize>(), 40);
+        assert!(batches.len() < 20, "{batches:?}");
+    }
+
+    #[test]
+    fn a_pair_that_fails_leaves_the_others_of_its_batch_alone() {
+        let judge = RewardJudge::new(Arc::new(Counting::default()));
+        let pairs = ["a", "bb", "bad", "bad", "cccc"]
+            .map(|id| PreferencePair::new(id, Task::T2T, "p", ["x", "y"].map(Response::text)));
+        let asked = pairs
+            .iter()
+            .map(|pair| judge.judge(pair, Setting::WithTies));
+        let verdicts = waited(futures::future::join_all(asked));
+        let kinds: Vec<_> = verdicts
+            .iter()
+            .map(|verdict| verdict.as_ref().err().map(|error| error.kind))
+            .collect();
+        let media = Some(ModelErrorKind::Media);
+        assert_eq!(kinds, [None, None, media, media, None]);
     }
 }
