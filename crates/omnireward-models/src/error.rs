@@ -64,6 +64,16 @@ pub enum Error {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// Two files of a checkpoint hold a tensor of the same name.
+    #[error("tensor `{tensor}` is in both `{}` and `{}`", first.display(), second.display())]
+    DuplicateTensor {
+        /// The tensor's full name.
+        tensor: String,
+        /// One of the files.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
     /// A tensor has another shape than the configuration says.
     #[error("tensor `{tensor}` in `{}` has shape {found:?}, expected {expected:?}", path.display())]
     Shape {
@@ -120,6 +130,14 @@ pub enum Error {
         /// What the decoder said.
         source: omnireward_media::Error,
     },
+    /// What a tower was given is not what it takes.
+    #[error("{input} cannot be encoded: {reason}")]
+    Input {
+        /// The tile or the piece of sound.
+        input: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A pair that this model cannot be asked about.
     #[error("pair `{pair}`: {reason}")]
     Unsupported {
@@ -149,6 +167,24 @@ pub enum Error {
         response: usize,
         /// What the head gave.
         reward: f64,
+    },
+    /// Something else is where a checkpoint should be written.
+    #[error("`{}` is there already and {}", path.display(), if *is_checkpoint { "holds a checkpoint" } else { "holds no checkpoint" })]
+    InTheWay {
+        /// The folder.
+        path: PathBuf,
+        /// Whether it holds a checkpoint, which could be replaced.
+        is_checkpoint: bool,
+    },
+    /// The disk is too full for what should be written.
+    #[error("`{}` needs {needed} bytes, the disk has {free} left", path.display())]
+    NoRoom {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes left.
+        free: u64,
     },
     /// A tensor operation failed.
     #[error("a tensor operation failed")]

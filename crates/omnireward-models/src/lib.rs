@@ -9,16 +9,15 @@ pub mod checkpoint;
 pub mod decoder;
 mod error;
 mod head;
-mod media_cache;
 pub mod minicpm_o;
 pub mod ops;
 pub mod processor;
-mod scorer;
 mod tree;
 pub mod vision;
 pub mod weights;
 
 pub use error::Error;
+pub use head::{Head, HeadKind, HeadPrecision};
 pub use tree::{Feature, Forest, Row, Segment, TokenTree};
 
 /// Fails with this crate's error.

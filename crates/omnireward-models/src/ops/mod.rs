@@ -7,6 +7,7 @@ mod activation;
 mod attention;
 mod linear;
 mod norm;
+mod product;
 mod rotary;
 
 pub use activation::{gelu_erf, gelu_tanh, swiglu};

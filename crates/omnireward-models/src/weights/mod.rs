@@ -1,20 +1,43 @@
 //! Where a model's numbers come from: safetensors shards, GGUF files, or tensors in memory.
+//!
+//! [`Weights::open`] maps the files of a checkpoint and reads their headers; no number is read until a model asks
+//! for it. A model sees [`Scope`]s: the tensors under a prefix, checked against the shapes that its configuration
+//! gives, so that a damaged or foreign checkpoint is refused before anything is computed. On the processor a
+//! matrix stays where it is in its file ([`Weight::Mapped`], or [`Weight::Quantised`] with the blocks of a GGUF
+//! file); on another device it is copied there, and the file's pages are let go.
+
+mod file_map;
+mod mapped;
+mod names;
+mod safetensors;
+mod store;
+mod writer;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
+    fmt,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use candle_core::{DType, Device, Tensor};
 
+pub use mapped::{Elements, Mapped, StoredType};
+pub use names::Renaming;
+pub use store::TensorInfo;
+pub use writer::{Outline, TensorSink, write_checkpoint, write_safetensors, write_tensors};
+
 use crate::{Error, Result};
+use store::{Entry, Store};
 
 /// The matrix of a linear layer or an embedding table, wherever it is kept.
 #[derive(Clone, Debug)]
 pub enum Weight {
     /// A tensor of the framework: on an accelerator, or being trained.
     Tensor(Tensor),
+    /// In its file, as stored.
+    Mapped(Mapped),
 }
 
 impl Weight {
@@ -22,47 +45,122 @@ impl Weight {
     pub fn dims(&self) -> (usize, usize) {
         match self {
             Self::Tensor(tensor) => (tensor.dims()[0], tensor.dims()[1]),
+            Self::Mapped(mapped) => mapped.dims(),
         }
     }
 
     /// The whole matrix as a tensor; copies, and converts, unless it is one of that type already.
+    ///
+    /// # Shapes
+    ///
+    /// Returns `[out, in]`.
     pub fn tensor(&self, device: &Device, dtype: DType) -> candle_core::Result<Tensor> {
         match self {
             Self::Tensor(tensor) => tensor.to_device(device)?.to_dtype(dtype),
+            Self::Mapped(mapped) => mapped.tensor(device, dtype),
         }
     }
 
-    /// Rows `indices` of the matrix (an embedding lookup): `[indices, in]`.
-    pub fn rows(&self, indices: &[u32], device: &Device, dtype: DType) -> candle_core::Result<Tensor> {
-        let indices = Tensor::new(indices, device)?;
-        self.tensor(device, dtype)?.index_select(&indices, 0)
+    /// Rows `indices` of the matrix (an embedding lookup). Of a mapped matrix, only those are read.
+    ///
+    /// # Shapes
+    ///
+    /// Returns `[indices, in]`.
+    pub fn rows(
+        &self,
+        indices: &[u32],
+        device: &Device,
+        dtype: DType,
+    ) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Tensor(tensor) => {
+                let indices = Tensor::new(indices, tensor.device())?;
+                tensor
+                    .index_select(&indices, 0)?
+                    .to_device(device)?
+                    .to_dtype(dtype)
+            }
+            Self::Mapped(mapped) => mapped.rows(indices, device, dtype),
+        }
+    }
+
+    /// Rows `rows` as a matrix of their own, without a copy: one block of a stacked projection.
+    pub fn part(&self, rows: Range<usize>) -> candle_core::Result<Self> {
+        let (out, _) = self.dims();
+        if rows.start > rows.end || rows.end > out {
+            candle_core::bail!("rows {rows:?} of a matrix of {out} rows");
+        }
+        Ok(match self {
+            Self::Tensor(tensor) => Self::Tensor(tensor.narrow(0, rows.start, rows.len())?),
+            Self::Mapped(mapped) => Self::Mapped(mapped.part(rows)),
+        })
     }
 }
 
 /// All tensors of a checkpoint, by name. Nothing is read until it is asked for.
-#[derive(Clone, Debug)]
+///
+/// Names are those of the checkpoint, brought to one form: see [`Renaming`].
+#[derive(Clone)]
 pub struct Weights {
-    origin: PathBuf,
-    tensors: Arc<BTreeMap<String, Tensor>>,
+    store: Arc<Store>,
 }
 
 impl Weights {
-    /// Tensors that are in memory already, for tests and training.
+    /// Opens a checkpoint: a directory of safetensors, one `.safetensors` file, or one `.gguf` file.
+    ///
+    /// A directory holds `model.safetensors.index.json` with its shards, or `model.safetensors`; the tensors of a
+    /// `value_head.safetensors` beside them are joined to theirs. Files are told apart by what they hold. They are
+    /// mapped, and must not be written to or shortened while in use.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a file cannot be read, is cut short or has a bad header, when a shard that the index names is
+    /// missing or lacks a tensor that the index says it has, and when two files hold tensors of the same name.
+    pub fn open(path: &Path) -> Result<Self> {
+        let store = if path.is_dir() {
+            safetensors::open_directory(path)?
+        } else {
+            safetensors::open_file(path)?
+        };
+        Ok(Self {
+            store: Arc::new(store),
+        })
+    }
+
+    /// Tensors that are in memory already, for tests and training. Their names are taken as they are.
     pub fn in_memory(tensors: HashMap<String, Tensor>) -> Self {
+        let origin = PathBuf::from("memory");
+        let entries = tensors
+            .into_iter()
+            .map(|(name, tensor)| (name, Entry::in_memory(tensor, &origin)))
+            .collect();
         Self {
-            origin: PathBuf::from("memory"),
-            tensors: Arc::new(tensors.into_iter().collect()),
+            store: Arc::new(Store {
+                origin,
+                entries,
+                renaming: Renaming::default(),
+            }),
         }
     }
 
-    /// Where they come from, for messages.
+    /// Where they come from, for messages: the path that was opened.
     pub fn origin(&self) -> &Path {
-        &self.origin
+        &self.store.origin
     }
 
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.keys().map(String::as_str)
+        self.store.entries.keys().map(String::as_str)
+    }
+
+    /// What is known of a tensor without reading it.
+    pub fn info(&self, name: &str) -> Option<TensorInfo> {
+        self.store.entries.get(name).map(Entry::info)
+    }
+
+    /// How the names differ from those in the files.
+    pub fn renaming(&self) -> &Renaming {
+        &self.store.renaming
     }
 
     /// The tensors whose names begin with `prefix`, placed where and as `placement` says.
@@ -72,6 +170,23 @@ impl Weights {
             prefix: prefix.to_owned(),
             placement: placement.clone(),
         }
+    }
+
+    /// Tells the system that the pages of all mapped files are not needed for now. What is used again is read again.
+    pub fn release(&self) {
+        for entry in self.store.entries.values() {
+            entry.release();
+        }
+    }
+}
+
+impl fmt::Debug for Weights {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Weights")
+            .field("origin", &self.store.origin)
+            .field("tensors", &self.store.entries.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +209,8 @@ pub struct Scope {
 
 impl Scope {
     /// The tensors one level further down.
-    pub fn under(&self, name: impl std::fmt::Display) -> Self {
+    #[must_use]
+    pub fn under(&self, name: impl fmt::Display) -> Self {
         Self {
             prefix: self.full(&name.to_string()),
             ..self.clone()
@@ -108,39 +224,60 @@ impl Scope {
 
     /// Whether there is a tensor of that name.
     pub fn has(&self, name: &str) -> bool {
-        self.weights.tensors.contains_key(&self.full(name))
+        self.weights.store.entries.contains_key(&self.full(name))
     }
 
     /// A small tensor (a norm, a bias, a table), copied to the device in the type of activations.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = self.checked(name, shape)?;
-        Ok(tensor
-            .to_device(&self.placement.device)?
-            .to_dtype(self.placement.dtype)?)
+        let (full, entry) = self.checked(name, shape)?;
+        entry.tensor(&full, &self.placement)
     }
 
-    /// A matrix of shape `[out, in]`, kept where it is.
+    /// A matrix of shape `[out, in]`: on the processor kept where it is, on another device copied there in the type
+    /// of activations.
     pub fn weight(&self, name: &str, out: usize, inner: usize) -> Result<Weight> {
-        Ok(Weight::Tensor(self.checked(name, &[out, inner])?))
+        let (full, entry) = self.checked(name, &[out, inner])?;
+        entry.weight(&full, (out, inner), &self.placement)
     }
 
-    fn checked(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+    /// A tensor of shape `[out, …]` as a matrix that has a row for each of its first dimension: a convolution whose
+    /// patches do not overlap.
+    pub fn flat_weight(&self, name: &str, shape: &[usize]) -> Result<Weight> {
+        let (full, entry) = self.checked(name, shape)?;
+        let out = shape.first().copied().unwrap_or(1);
+        let inner = shape.iter().skip(1).product();
+        entry.weight(&full, (out, inner), &self.placement)
+    }
+
+    /// A matrix of shape `[out, in]` that stays with the processor wherever the model computes: an embedding table
+    /// of which few rows are wanted.
+    pub fn on_cpu_weight(&self, name: &str, out: usize, inner: usize) -> Result<Weight> {
+        let (full, entry) = self.checked(name, &[out, inner])?;
+        let placement = Placement {
+            device: Device::Cpu,
+            ..self.placement.clone()
+        };
+        entry.weight(&full, (out, inner), &placement)
+    }
+
+    fn checked(&self, name: &str, shape: &[usize]) -> Result<(String, &Entry)> {
         let full = self.full(name);
-        let tensor = self
+        let entry = self
             .weights
-            .tensors
+            .store
+            .entries
             .get(&full)
             .ok_or_else(|| Error::MissingTensor {
                 tensor: full.clone(),
-                path: self.weights.origin.clone(),
+                path: self.weights.store.origin.clone(),
             })?;
-        if tensor.dims() == shape {
-            Ok(tensor.clone())
+        if entry.shape() == shape {
+            Ok((full, entry))
         } else {
             Err(Error::Shape {
                 tensor: full,
-                path: self.weights.origin.clone(),
-                found: tensor.dims().to_vec(),
+                path: entry.file().to_owned(),
+                found: entry.shape().to_vec(),
                 expected: shape.to_vec(),
             })
         }

@@ -1,1 +1,2 @@
 //! Tests of whole models.
+mod random;

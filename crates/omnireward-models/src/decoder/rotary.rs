@@ -1,0 +1,113 @@
+use std::f32::consts::TAU;
+
+use candle_core::{Device, Result, Tensor};
+
+/// The rotary positions of a decoder (Su et al. 2021, eq. 15).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rope {
+    /// The base of the frequencies.
+    pub theta: f64,
+    /// How the frequencies are stretched for longer sequences than those of pre-training.
+    pub scaling: RopeScaling,
+}
+
+/// How rotary frequencies are stretched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RopeScaling {
+    /// Not at all.
+    None,
+    /// Every frequency divided by `factor` (Chen et al. 2023, eq. 4).
+    Linear {
+        /// How many times longer.
+        factor: f64,
+    },
+    /// Llama 3.1's: long waves divided by `factor`, short waves kept, those between blended.
+    Llama3 {
+        /// How many times longer.
+        factor: f64,
+        /// Waves longer than `original_positions / low_frequency` are stretched in full.
+        low_frequency: f64,
+        /// Waves shorter than `original_positions / high_frequency` are kept.
+        high_frequency: f64,
+        /// Positions of pre-training.
+        original_positions: usize,
+    },
+}
+
+impl Rope {
+    /// `theta^(−2i / head_dim)` for each pair of elements, stretched. Every step is rounded to `f32`, as Hugging Face
+    /// transformers does: at large positions a frequency's last bit is seen.
+    pub fn frequencies(&self, head_dim: usize) -> Vec<f32> {
+        (0..head_dim / 2)
+            .map(|pair| {
+                let exponent = (2 * pair) as f32 / head_dim as f32;
+                let frequency = 1.0 / self.theta.powf(f64::from(exponent)) as f32;
+                self.scaling.stretch(frequency)
+            })
+            .collect()
+    }
+
+    /// The angles' cosines and sines for each row.
+    pub(super) fn tables(
+        &self,
+        positions: &[u32],
+        head_dim: usize,
+        device: &Device,
+    ) -> Result<Rotary> {
+        let frequencies = self.frequencies(head_dim);
+        let table = |turn: fn(f32) -> f32| {
+            let values: Vec<f32> = positions
+                .iter()
+                .flat_map(|position| {
+                    frequencies
+                        .iter()
+                        .map(move |frequency| turn(*position as f32 * frequency))
+                })
+                .collect();
+            Tensor::from_vec(values, (positions.len(), frequencies.len()), device)
+        };
+        Ok(Rotary {
+            cos: table(f32::cos)?,
+            sin: table(f32::sin)?,
+        })
+    }
+}
+
+impl RopeScaling {
+    fn stretch(self, frequency: f32) -> f32 {
+        match self {
+            Self::None => frequency,
+            Self::Linear { factor } => frequency / factor as f32,
+            Self::Llama3 {
+                factor,
+                low_frequency,
+                high_frequency,
+                original_positions,
+            } => {
+                let factor = factor as f32;
+                let original = original_positions as f32;
+                let wave = TAU / frequency;
+                if wave > original / low_frequency as f32 {
+                    frequency / factor
+                } else if wave < original / high_frequency as f32 {
+                    frequency
+                } else {
+                    let kept = (original / wave - low_frequency as f32)
+                        / (high_frequency - low_frequency) as f32;
+                    (1.0 - kept) * frequency / factor + kept * frequency
+                }
+            }
+        }
+    }
+}
+
+/// Cosines and sines of the rows' angles.
+///
+/// # Shapes
+///
+/// Both `[rows, head_dim / 2]`, in `f32`.
+#[derive(Debug)]
+pub(super) struct Rotary {
+    pub(super) cos: Tensor,
+    pub(super) sin: Tensor,
+}

@@ -1,0 +1,218 @@
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use candle_core::{Device, Tensor};
+
+use super::{Mapped, Placement, Renaming, StoredType, Weight, file_map::FileMap, mapped::Numbers};
+use crate::{Error, Result};
+
+/// The tensors of a checkpoint.
+pub(super) struct Store {
+    /// What was opened.
+    pub(super) origin: PathBuf,
+    /// The tensors, by the names that models know them by.
+    pub(super) entries: BTreeMap<String, Entry>,
+    /// How those names differ from the files'.
+    pub(super) renaming: Renaming,
+}
+
+impl Store {
+    /// An empty store of what is at `origin`.
+    pub(super) fn new(origin: &Path) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            entries: BTreeMap::new(),
+            renaming: Renaming::default(),
+        }
+    }
+
+    /// Adds a tensor, whose name must be new.
+    pub(super) fn insert(&mut self, name: String, entry: Entry) -> Result<()> {
+        if let Some(other) = self.entries.get(&name) {
+            return Err(Error::DuplicateTensor {
+                first: other.file().to_owned(),
+                second: entry.file().to_owned(),
+                tensor: name,
+            });
+        }
+        self.entries.insert(name, entry);
+        Ok(())
+    }
+}
+
+/// What is known of a tensor without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// The type it is stored in, as the file's format calls it: `BF16`, `I64`, `Q4_K`, …
+    pub stored: String,
+    /// Bytes it takes in its file, or in memory.
+    pub bytes: usize,
+    /// The file that holds it.
+    pub file: PathBuf,
+}
+
+/// One tensor.
+#[derive(Debug)]
+pub(super) struct Entry {
+    shape: Vec<usize>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Memory { tensor: Tensor, origin: PathBuf },
+    File(Stored),
+}
+
+/// A tensor's place in a file.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) map: Arc<FileMap>,
+    pub(super) bytes: Range<usize>,
+    pub(super) format: Format,
+}
+
+/// What a file's bytes mean.
+#[derive(Debug)]
+pub(super) enum Format {
+    /// Numbers, one after the other.
+    Plain(StoredType),
+    /// Something that is no weight, by its name.
+    Foreign(String),
+}
+
+impl Entry {
+    pub(super) fn in_memory(tensor: Tensor, origin: &Path) -> Self {
+        Self {
+            shape: tensor.dims().to_vec(),
+            source: Source::Memory {
+                tensor,
+                origin: origin.to_owned(),
+            },
+        }
+    }
+
+    pub(super) fn in_file(shape: Vec<usize>, stored: Stored) -> Self {
+        Self {
+            shape,
+            source: Source::File(stored),
+        }
+    }
+
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        match &self.source {
+            Source::Memory { origin, .. } => origin,
+            Source::File(stored) => stored.map.path(),
+        }
+    }
+
+    pub(super) fn info(&self) -> TensorInfo {
+        let (stored, bytes) = match &self.source {
+            Source::Memory { tensor, .. } => (
+                tensor.dtype().as_str().to_uppercase(),
+                tensor.elem_count() * tensor.dtype().size_in_bytes(),
+            ),
+            Source::File(stored) => (stored.format.name(), stored.bytes.len()),
+        };
+        TensorInfo {
+            shape: self.shape.clone(),
+            stored,
+            bytes,
+            file: self.file().to_owned(),
+        }
+    }
+
+    /// The whole tensor, on the device and in the type of `placement`.
+    pub(super) fn tensor(&self, name: &str, placement: &Placement) -> Result<Tensor> {
+        let Placement { device, dtype } = placement;
+        match &self.source {
+            Source::Memory { tensor, .. } => Ok(tensor.to_device(device)?.to_dtype(*dtype)?),
+            Source::File(stored) => {
+                let kind = stored.plain(name)?;
+                let numbers = Numbers::new(&stored.map, stored.bytes.clone(), kind);
+                let tensor = numbers
+                    .elements()
+                    .tensor(self.shape.as_slice(), device, *dtype)?;
+                self.release_after_upload(device);
+                Ok(tensor)
+            }
+        }
+    }
+
+    /// The tensor as a matrix of `dims`, where `placement` wants it.
+    pub(super) fn weight(
+        &self,
+        name: &str,
+        dims: (usize, usize),
+        placement: &Placement,
+    ) -> Result<Weight> {
+        let Placement { device, dtype } = placement;
+        match &self.source {
+            Source::Memory { tensor, .. } => {
+                let matrix = tensor.reshape(dims)?;
+                Ok(Weight::Tensor(if device.is_cpu() {
+                    matrix
+                } else {
+                    matrix.to_device(device)?.to_dtype(*dtype)?
+                }))
+            }
+            Source::File(stored) => {
+                let kind = stored.plain(name)?;
+                let mapped = Mapped::new(&stored.map, stored.bytes.clone(), kind, dims);
+                if device.is_cpu() {
+                    return Ok(Weight::Mapped(mapped));
+                }
+                let tensor = mapped.tensor(device, *dtype)?;
+                self.release_after_upload(device);
+                Ok(Weight::Tensor(tensor))
+            }
+        }
+    }
+
+    /// Lets the pages of the tensor go.
+    pub(super) fn release(&self) {
+        if let Source::File(stored) = &self.source {
+            stored.map.release(&stored.bytes);
+        }
+    }
+
+    fn release_after_upload(&self, device: &Device) {
+        if !device.is_cpu() {
+            self.release();
+        }
+    }
+}
+
+impl Stored {
+    fn plain(&self, name: &str) -> Result<StoredType> {
+        match &self.format {
+            Format::Plain(kind) => Ok(*kind),
+            Format::Foreign(found) => Err(Error::Type {
+                tensor: name.to_owned(),
+                path: self.map.path().to_owned(),
+                found: found.clone(),
+            }),
+        }
+    }
+}
+
+impl Format {
+    fn name(&self) -> String {
+        match self {
+            Self::Plain(StoredType::F32) => "F32".to_owned(),
+            Self::Plain(StoredType::F16) => "F16".to_owned(),
+            Self::Plain(StoredType::Bf16) => "BF16".to_owned(),
+            Self::Foreign(name) => name.clone(),
+        }
+    }
+}
