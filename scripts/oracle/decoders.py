@@ -11,7 +11,7 @@ from transformers import (
 )
 
 from fixture import Folder
-from liveliness import randomise
+from liveliness import randomise, stored_as
 
 LENGTHS = (1, 7, 33, 90)
 HIDDEN_OF = 2
@@ -67,15 +67,15 @@ FAMILIES = {
 def make(out):
     for seed, (name, (architecture, config, stored)) in enumerate(FAMILIES.items()):
         folder = Folder(out / name)
-        model = randomise(architecture(config), 100 + seed).eval().to(stored)
+        model = stored_as(randomise(architecture(config), 100 + seed).eval(), stored)
         model.save_pretrained(folder.path)
         for file in ("config.json", "model.safetensors"):
             folder.check(file)
         generator = torch.Generator().manual_seed(200 + seed)
         sequences = [torch.randint(3, config.vocab_size, (length,), generator=generator) for length in LENGTHS]
         expected = {f"tokens.{i}": tokens for i, tokens in enumerate(sequences)}
-        expected |= outputs(model.float(), sequences, "f32")
-        expected |= outputs(model.bfloat16(), sequences, "bf16")
+        expected |= outputs(stored_as(model, torch.float32), sequences, "f32")
+        expected |= outputs(stored_as(model, torch.bfloat16), sequences, "bf16")
         folder.tensors("expected.safetensors", expected)
         report(name, expected)
 

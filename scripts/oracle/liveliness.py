@@ -11,12 +11,30 @@ import torch
 
 
 def randomise(module, seed):
-    """Fills every parameter of `module`, the same for a given seed, name order and shape."""
-    generator = torch.Generator().manual_seed(seed)
+    """Fills every parameter of `module`, the same for a given seed, names and shapes."""
+    parameters = dict(module.named_parameters())
     with torch.no_grad():
-        for name, parameter in sorted(module.named_parameters()):
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(offset(name) + scale(name, parameter) * noise)
+        for name, tensor in random_tensors(module, seed):
+            parameters[name].copy_(tensor)
+    return module
+
+
+def random_tensors(module, seed):
+    """What `randomise` fills in, one by one; `module` itself may be without memory."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in sorted(module.named_parameters()):
+        noise = torch.randn(parameter.shape, generator=generator)
+        yield name, noise.mul_(scale(name, parameter)).add_(offset(name))
+
+
+def stored_as(module, dtype):
+    """Converts the parameters and nothing else.
+
+    `module.to(dtype)` would round the rotary frequencies as well, for good. A checkpoint that is opened in bf16 has
+    them in f32.
+    """
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(dtype)
     return module
 
 

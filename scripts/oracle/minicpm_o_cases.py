@@ -4,7 +4,7 @@ import torch
 
 from fixture import Folder
 from inputs import join, medium, mel, text, tile, to_tensors
-from liveliness import randomise
+from liveliness import randomise, stored_as
 from minicpm_o import MiniCpmO
 
 # Field for field the published file, with small numbers. The hidden size is twice the resampler's head size, so that
@@ -70,15 +70,15 @@ PLACEHOLDER = 300
 
 def make(out):
     folder = Folder(out / "minicpm_o")
-    model = randomise(MiniCpmO(CONFIG), 7).eval().bfloat16()
-    tensors = dict(model.state_dict())
+    model = stored_as(randomise(MiniCpmO(CONFIG), 7).eval(), torch.bfloat16)
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     head = {name: tensors.pop(name) for name in list(tensors) if name.startswith("v_head.")}
     folder.json("config.json", CONFIG)
     folder.checkpoint(tensors)
     folder.tensors("value_head.safetensors", head)
     for seed, (name, case) in enumerate(CASES.items()):
         contents = case(torch.Generator().manual_seed(300 + seed))
-        stages = {precision: run(model.to(dtype), contents) for precision, dtype in PRECISIONS.items()}
+        stages = {precision: run(stored_as(model, dtype), contents) for precision, dtype in PRECISIONS.items()}
         write(folder, name, contents, stages)
 
 

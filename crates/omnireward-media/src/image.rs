@@ -1,7 +1,9 @@
-//! Still pictures: decoding, putting on white, shrinking, tiling and encoding.
+//! Still pictures: decoding, putting on white, resizing, tiling and encoding.
 //!
-//! A picture that says by EXIF how it should be turned is not turned: the published judges saw it
-//! as stored, and so do ours.
+//! A picture that says by EXIF how it should be turned is not turned, because the published judges
+//! saw it as stored. [`decode_upright`] is for those who want it turned.
+
+mod resize;
 
 use std::io::Cursor;
 
@@ -12,8 +14,11 @@ use ::image::{
         webp::WebPDecoder,
     },
     imageops::{self, FilterType},
+    metadata::Orientation,
 };
 use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
+
+pub use resize::{crop, resize_bicubic, resize_nearest};
 
 use crate::{Error, Format, Limits, contain::contain, sniff::sniff_or_error};
 
@@ -46,6 +51,29 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbaImage, Error> {
         }
         format => decode_with_alpha(format, bytes, limits),
     }
+}
+
+/// Decodes a picture as [`decode`] does and turns it as its EXIF orientation says, if it has one.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_upright(bytes: &[u8], limits: &Limits) -> Result<RgbaImage, Error> {
+    let image = decode(bytes, limits)?;
+    let orientation = contain(sniff_or_error(bytes)?, || Ok(orientation(bytes)))?;
+    let mut image = ::image::DynamicImage::ImageRgba8(image);
+    image.apply_orientation(orientation);
+    Ok(image.into_rgba8())
+}
+
+/// How a picture asks to be turned. One that does not say, or says it wrongly, stays as it is.
+fn orientation(bytes: &[u8]) -> Orientation {
+    ::image::ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .ok()
+        .and_then(|reader| reader.into_decoder().ok())
+        .and_then(|mut decoder| decoder.orientation().ok())
+        .unwrap_or(Orientation::NoTransforms)
 }
 
 /// Decodes a picture as [`decode`] does and puts it on white, as [`on_white`] does. Faster than

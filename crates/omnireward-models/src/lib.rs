@@ -7,6 +7,7 @@
 pub mod audio;
 pub mod checkpoint;
 pub mod decoder;
+mod encoder;
 mod error;
 mod head;
 pub mod minicpm_o;
@@ -16,6 +17,7 @@ mod tree;
 pub mod vision;
 pub mod weights;
 
+pub use encoder::Activation;
 pub use error::Error;
 pub use head::{Head, HeadKind, HeadPrecision};
 pub use tree::{Feature, Forest, Row, Segment, TokenTree};

@@ -1,9 +1,10 @@
-//! Sound: WAV, MP3, FLAC, Ogg/Vorbis and M4A (AAC, ALAC) to samples, and what judges and reports
-//! need from them.
+//! Sound: WAV, MP3, FLAC, Ogg/Vorbis and M4A (AAC, ALAC) to samples, and what judges, audio towers
+//! and reports need from them.
 
 mod decode;
 mod edit_list;
 mod envelope;
+mod log_mel;
 mod resample;
 mod wav;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use decode::check_size;
 pub use decode::decode;
 pub use envelope::envelope_picture;
+pub use log_mel::{LogMel, LogMelConfig, Mel, log_mel};
 
 use crate::{Error, Limits};
 

@@ -1,1 +1,12 @@
-//! From a pair to token sequences.
+//! From a pair to token sequences, and from media to what the towers read.
+
+mod chat;
+mod minicpm_o;
+mod preprocessing;
+
+pub use chat::{ChatOptions, ChatProcessor};
+pub use minicpm_o::{MediaUse, MediumInput, MediumShape, MiniCpmOProcessor};
+pub use preprocessing::{
+    AudioPadding, AudioRows, ImageNumbers, MediaSplit, MixedMedia, Orientation, Preprocessing,
+    ShortVideos, Shrink, SpecialText, Transparency, UncountedVideos,
+};

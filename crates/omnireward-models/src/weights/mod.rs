@@ -7,8 +7,10 @@
 //! file); on another device it is copied there, and the file's pages are let go.
 
 mod file_map;
+mod gguf;
 mod mapped;
 mod names;
+mod quantised;
 mod safetensors;
 mod store;
 mod writer;
@@ -23,12 +25,15 @@ use std::{
 
 use candle_core::{DType, Device, Tensor};
 
+pub use gguf::Gguf;
 pub use mapped::{Elements, Mapped, StoredType};
 pub use names::Renaming;
+pub use quantised::Quantised;
 pub use store::TensorInfo;
 pub use writer::{Outline, TensorSink, write_checkpoint, write_safetensors, write_tensors};
 
 use crate::{Error, Result};
+use file_map::FileMap;
 use store::{Entry, Store};
 
 /// The matrix of a linear layer or an embedding table, wherever it is kept.
@@ -38,6 +43,8 @@ pub enum Weight {
     Tensor(Tensor),
     /// In its file, as stored.
     Mapped(Mapped),
+    /// In the blocks of a GGUF file.
+    Quantised(Quantised),
 }
 
 impl Weight {
@@ -46,6 +53,7 @@ impl Weight {
         match self {
             Self::Tensor(tensor) => (tensor.dims()[0], tensor.dims()[1]),
             Self::Mapped(mapped) => mapped.dims(),
+            Self::Quantised(quantised) => quantised.dims(),
         }
     }
 
@@ -58,10 +66,11 @@ impl Weight {
         match self {
             Self::Tensor(tensor) => tensor.to_device(device)?.to_dtype(dtype),
             Self::Mapped(mapped) => mapped.tensor(device, dtype),
+            Self::Quantised(quantised) => quantised.tensor(device, dtype),
         }
     }
 
-    /// Rows `indices` of the matrix (an embedding lookup). Of a mapped matrix, only those are read.
+    /// Rows `indices` of the matrix (an embedding lookup). Of a matrix in a file, only those are read.
     ///
     /// # Shapes
     ///
@@ -81,6 +90,7 @@ impl Weight {
                     .to_dtype(dtype)
             }
             Self::Mapped(mapped) => mapped.rows(indices, device, dtype),
+            Self::Quantised(quantised) => quantised.rows(indices, device, dtype),
         }
     }
 
@@ -93,6 +103,7 @@ impl Weight {
         Ok(match self {
             Self::Tensor(tensor) => Self::Tensor(tensor.narrow(0, rows.start, rows.len())?),
             Self::Mapped(mapped) => Self::Mapped(mapped.part(rows)),
+            Self::Quantised(quantised) => Self::Quantised(quantised.part(rows)?),
         })
     }
 }
@@ -103,6 +114,24 @@ impl Weight {
 #[derive(Clone)]
 pub struct Weights {
     store: Arc<Store>,
+    gguf: GgufWeights,
+}
+
+/// How a checkpoint is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// What becomes of the matrices of a GGUF file.
+    pub gguf: GgufWeights,
+}
+
+/// What becomes of the matrices of a GGUF file. A model computes the same numbers either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GgufWeights {
+    /// They stay in their blocks, and are expanded piece by piece each time they are used.
+    #[default]
+    Keep,
+    /// They are expanded into the type of activations once: faster, and larger by what the blocks had saved.
+    Expand,
 }
 
 impl Weights {
@@ -117,29 +146,42 @@ impl Weights {
     /// Fails when a file cannot be read, is cut short or has a bad header, when a shard that the index names is
     /// missing or lacks a tensor that the index says it has, and when two files hold tensors of the same name.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, OpenOptions::default())
+    }
+
+    /// As [`open`](Self::open), with choices.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(path: &Path, options: OpenOptions) -> Result<Self> {
         let store = if path.is_dir() {
             safetensors::open_directory(path)?
         } else {
-            safetensors::open_file(path)?
+            let map = FileMap::open(path)?;
+            if gguf::is_gguf(map.bytes()) {
+                gguf::open(map)?
+            } else {
+                safetensors::open_file(map)?
+            }
         };
         Ok(Self {
             store: Arc::new(store),
+            gguf: options.gguf,
         })
     }
 
     /// Tensors that are in memory already, for tests and training. Their names are taken as they are.
     pub fn in_memory(tensors: HashMap<String, Tensor>) -> Self {
         let origin = PathBuf::from("memory");
-        let entries = tensors
+        let mut store = Store::new(&origin);
+        store.entries = tensors
             .into_iter()
             .map(|(name, tensor)| (name, Entry::in_memory(tensor, &origin)))
             .collect();
         Self {
-            store: Arc::new(Store {
-                origin,
-                entries,
-                renaming: Renaming::default(),
-            }),
+            store: Arc::new(store),
+            gguf: GgufWeights::default(),
         }
     }
 
@@ -161,6 +203,11 @@ impl Weights {
     /// How the names differ from those in the files.
     pub fn renaming(&self) -> &Renaming {
         &self.store.renaming
+    }
+
+    /// What a GGUF file says besides its tensors.
+    pub fn gguf(&self) -> Option<&Gguf> {
+        self.store.gguf.as_ref()
     }
 
     /// The tensors whose names begin with `prefix`, placed where and as `placement` says.
@@ -237,7 +284,7 @@ impl Scope {
     /// of activations.
     pub fn weight(&self, name: &str, out: usize, inner: usize) -> Result<Weight> {
         let (full, entry) = self.checked(name, &[out, inner])?;
-        entry.weight(&full, (out, inner), &self.placement)
+        entry.weight(&full, (out, inner), &self.placement, self.weights.gguf)
     }
 
     /// A tensor of shape `[out, …]` as a matrix that has a row for each of its first dimension: a convolution whose
@@ -246,7 +293,7 @@ impl Scope {
         let (full, entry) = self.checked(name, shape)?;
         let out = shape.first().copied().unwrap_or(1);
         let inner = shape.iter().skip(1).product();
-        entry.weight(&full, (out, inner), &self.placement)
+        entry.weight(&full, (out, inner), &self.placement, self.weights.gguf)
     }
 
     /// A matrix of shape `[out, in]` that stays with the processor wherever the model computes: an embedding table
@@ -257,7 +304,7 @@ impl Scope {
             device: Device::Cpu,
             ..self.placement.clone()
         };
-        entry.weight(&full, (out, inner), &placement)
+        entry.weight(&full, (out, inner), &placement, self.weights.gguf)
     }
 
     fn checked(&self, name: &str, shape: &[usize]) -> Result<(String, &Entry)> {

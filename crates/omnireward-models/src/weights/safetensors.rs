@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use safetensors::{Dtype, SafeTensors, tensor::Metadata};
@@ -47,9 +48,9 @@ pub(super) fn open_directory(directory: &Path) -> Result<Store> {
     Ok(store)
 }
 
-pub(super) fn open_file(path: &Path) -> Result<Store> {
-    let mut store = Store::new(path);
-    add_file(&mut store, path)?;
+pub(super) fn open_file(map: Arc<FileMap>) -> Result<Store> {
+    let mut store = Store::new(map.path());
+    add_map(&mut store, &map)?;
     names::normalise(&mut store)?;
     Ok(store)
 }
@@ -116,9 +117,12 @@ fn shards<'a>(
 }
 
 fn add_file(store: &mut Store, path: &Path) -> Result<()> {
-    let map = FileMap::open(path)?;
+    add_map(store, &FileMap::open(path)?)
+}
+
+fn add_map(store: &mut Store, map: &Arc<FileMap>) -> Result<()> {
     let damaged = |reason: String| Error::Damaged {
-        path: path.to_owned(),
+        path: map.path().to_owned(),
         reason,
     };
     let bytes = map.bytes();
@@ -131,7 +135,7 @@ fn add_file(store: &mut Store, path: &Path) -> Result<()> {
     for (name, info) in metadata.tensors() {
         let (start, end) = info.data_offsets;
         let stored = Stored {
-            map: map.clone(),
+            map: Arc::clone(map),
             bytes: data + start..data + end,
             format: format(info.dtype),
         };

@@ -7,7 +7,12 @@ use std::{
 
 use candle_core::{Device, Tensor};
 
-use super::{Mapped, Placement, Renaming, StoredType, Weight, file_map::FileMap, mapped::Numbers};
+use super::{
+    Gguf, GgufWeights, Mapped, Placement, Quantised, Renaming, StoredType, Weight,
+    file_map::FileMap,
+    mapped::Numbers,
+    quantised::{self, Blocks},
+};
 use crate::{Error, Result};
 
 /// The tensors of a checkpoint.
@@ -18,6 +23,8 @@ pub(super) struct Store {
     pub(super) entries: BTreeMap<String, Entry>,
     /// How those names differ from the files'.
     pub(super) renaming: Renaming,
+    /// What a GGUF file says besides.
+    pub(super) gguf: Option<Gguf>,
 }
 
 impl Store {
@@ -27,6 +34,7 @@ impl Store {
             origin: origin.to_owned(),
             entries: BTreeMap::new(),
             renaming: Renaming::default(),
+            gguf: None,
         }
     }
 
@@ -83,6 +91,8 @@ pub(super) struct Stored {
 pub(super) enum Format {
     /// Numbers, one after the other.
     Plain(StoredType),
+    /// Blocks that hold fewer bits per number, or rows in another order than the model's.
+    Blocks(Blocks),
     /// Something that is no weight, by its name.
     Foreign(String),
 }
@@ -138,11 +148,19 @@ impl Entry {
         match &self.source {
             Source::Memory { tensor, .. } => Ok(tensor.to_device(device)?.to_dtype(*dtype)?),
             Source::File(stored) => {
-                let kind = stored.plain(name)?;
-                let numbers = Numbers::new(&stored.map, stored.bytes.clone(), kind);
-                let tensor = numbers
-                    .elements()
-                    .tensor(self.shape.as_slice(), device, *dtype)?;
+                let tensor = match &stored.format {
+                    Format::Plain(kind) => Numbers::new(&stored.map, stored.bytes.clone(), *kind)
+                        .elements()
+                        .tensor(self.shape.as_slice(), device, *dtype)?,
+                    Format::Blocks(blocks) => {
+                        let (rows, width) = self.matrix();
+                        blocks
+                            .tensor(0..rows, width, *dtype)?
+                            .reshape(self.shape.as_slice())?
+                            .to_device(device)?
+                    }
+                    Format::Foreign(found) => return Err(stored.foreign(name, found)),
+                };
                 self.release_after_upload(device);
                 Ok(tensor)
             }
@@ -155,6 +173,7 @@ impl Entry {
         name: &str,
         dims: (usize, usize),
         placement: &Placement,
+        gguf: GgufWeights,
     ) -> Result<Weight> {
         let Placement { device, dtype } = placement;
         match &self.source {
@@ -167,14 +186,31 @@ impl Entry {
                 }))
             }
             Source::File(stored) => {
-                let kind = stored.plain(name)?;
-                let mapped = Mapped::new(&stored.map, stored.bytes.clone(), kind, dims);
-                if device.is_cpu() {
-                    return Ok(Weight::Mapped(mapped));
-                }
-                let tensor = mapped.tensor(device, *dtype)?;
-                self.release_after_upload(device);
-                Ok(Weight::Tensor(tensor))
+                let weight = match &stored.format {
+                    Format::Plain(kind) => {
+                        let mapped = Mapped::new(&stored.map, stored.bytes.clone(), *kind, dims);
+                        if device.is_cpu() {
+                            return Ok(Weight::Mapped(mapped));
+                        }
+                        Weight::Tensor(mapped.tensor(device, *dtype)?)
+                    }
+                    Format::Blocks(blocks) => {
+                        let quantised = Quantised::new(blocks.clone(), dims, device)?;
+                        match gguf {
+                            GgufWeights::Keep if device.is_cpu() => {
+                                return Ok(Weight::Quantised(quantised));
+                            }
+                            GgufWeights::Keep => Weight::Quantised(quantised),
+                            GgufWeights::Expand => {
+                                Weight::Tensor(quantised.tensor(device, *dtype)?)
+                            }
+                        }
+                    }
+                    Format::Foreign(found) => return Err(stored.foreign(name, found)),
+                };
+                // Its numbers are elsewhere now.
+                self.release();
+                Ok(weight)
             }
         }
     }
@@ -186,6 +222,16 @@ impl Entry {
         }
     }
 
+    /// Rows, and numbers of a row: blocks do not reach across rows.
+    fn matrix(&self) -> (usize, usize) {
+        match self.shape.as_slice() {
+            [.., width] if self.shape.len() > 1 => {
+                (self.shape[..self.shape.len() - 1].iter().product(), *width)
+            }
+            shape => (shape.iter().product(), 1),
+        }
+    }
+
     fn release_after_upload(&self, device: &Device) {
         if !device.is_cpu() {
             self.release();
@@ -194,14 +240,11 @@ impl Entry {
 }
 
 impl Stored {
-    fn plain(&self, name: &str) -> Result<StoredType> {
-        match &self.format {
-            Format::Plain(kind) => Ok(*kind),
-            Format::Foreign(found) => Err(Error::Type {
-                tensor: name.to_owned(),
-                path: self.map.path().to_owned(),
-                found: found.clone(),
-            }),
+    fn foreign(&self, name: &str, found: &str) -> Error {
+        Error::Type {
+            tensor: name.to_owned(),
+            path: self.map.path().to_owned(),
+            found: found.to_owned(),
         }
     }
 }
@@ -212,6 +255,7 @@ impl Format {
             Self::Plain(StoredType::F32) => "F32".to_owned(),
             Self::Plain(StoredType::F16) => "F16".to_owned(),
             Self::Plain(StoredType::Bf16) => "BF16".to_owned(),
+            Self::Blocks(blocks) => quantised::kind(blocks.dtype).to_owned(),
             Self::Foreign(name) => name.clone(),
         }
     }

@@ -1,2 +1,5 @@
 //! Tests of whole models.
 mod random;
+
+mod packing;
+mod parity;

@@ -41,8 +41,14 @@ fn bf16_is_as_near_as_that_of_transformers() {
             spread("rewards"),
             spread("hidden"),
         );
-        assert!(rewards <= BF16_FACTOR * spread("rewards"), "{family}: rewards off by {rewards}");
-        assert!(hidden <= BF16_FACTOR * spread("hidden"), "{family}: hidden states off by {hidden}");
+        assert!(
+            rewards <= BF16_FACTOR * spread("rewards"),
+            "{family}: rewards off by {rewards}"
+        );
+        assert!(
+            hidden <= BF16_FACTOR * spread("hidden"),
+            "{family}: hidden states off by {hidden}"
+        );
     }
 }
 
@@ -61,7 +67,11 @@ fn one_wrong_weight_is_noticed() {
         ];
         for name in matrices {
             let setup = Setup::of(family);
-            let row = if name.contains("embed_tokens") { setup.first_token() } else { 5 };
+            let row = if name.contains("embed_tokens") {
+                setup.first_token()
+            } else {
+                5
+            };
             let setup = setup.with_tensors(|tensors| {
                 let tensor = &tensors[name];
                 let columns = tensor.dims().get(1).copied().unwrap_or(1);
@@ -82,7 +92,10 @@ fn one_wrong_weight_of_the_head_is_noticed() {
         });
         let (rewards, hidden) = setup.errors(DType::F32);
         assert!(rewards > EXACT, "{family}: rewards off by {rewards}");
-        assert!(hidden <= EXACT, "{family}: the head has no part in hidden states");
+        assert!(
+            hidden <= EXACT,
+            "{family}: the head has no part in hidden states"
+        );
     }
 }
 
@@ -195,9 +208,10 @@ impl Setup {
     /// How far rewards and hidden states are from the reference's `f32`.
     fn errors(&self, dtype: DType) -> (f32, f32) {
         let placement = on_cpu(dtype);
-        let config = DecoderConfig::from_json(&self.config, &self.folder.join("config.json")).unwrap();
+        let config =
+            DecoderConfig::from_json(&self.config, &self.folder.join("config.json")).unwrap();
         let decoder = Decoder::load(&config, &self.weights.scope("model", &placement)).unwrap();
-        let head = Head::load(&self.weights, &self.folder, config.hidden_size, &placement).unwrap();
+        let head = Head::load(&self.weights, &self.folder, config.hidden, &placement).unwrap();
 
         let forest = &self.forest;
         let ends: Vec<usize> = forest.reads.iter().map(|reads| reads[0]).collect();
@@ -210,7 +224,9 @@ impl Setup {
         let hidden = decoder
             .forward(&embeddings, &forest.positions, &forest.layout, &reads)
             .unwrap();
-        let rewards = head.rewards(&hidden.narrow(0, 0, ends.len()).unwrap()).unwrap();
+        let rewards = head
+            .rewards(&hidden.narrow(0, 0, ends.len()).unwrap())
+            .unwrap();
         let rewards: Vec<f32> = rewards.into_iter().map(|reward| reward as f32).collect();
         let rewards = Tensor::new(rewards, &placement.device).unwrap();
         let hidden = hidden.narrow(0, ends.len(), length).unwrap();

@@ -37,7 +37,11 @@ impl Inputs {
 /// # Shapes
 ///
 /// `embeddings`: `[rows, hidden]`; `features`: `[rows of the medium, hidden]` each; returns `[rows, hidden]`.
-pub(crate) fn place_features(embeddings: &Tensor, rows: &[Row], features: &[Tensor]) -> Result<Tensor> {
+pub(crate) fn place_features(
+    embeddings: &Tensor,
+    rows: &[Row],
+    features: &[Tensor],
+) -> Result<Tensor> {
     let mut starts = Vec::with_capacity(features.len());
     let mut next = rows.len();
     for medium in features {
@@ -47,7 +51,10 @@ pub(crate) fn place_features(embeddings: &Tensor, rows: &[Row], features: &[Tens
     let sources: Vec<u32> = rows
         .iter()
         .enumerate()
-        .map(|(i, row)| row.feature.map_or(i, |feature| starts[feature.medium] + feature.row) as u32)
+        .map(|(i, row)| {
+            row.feature
+                .map_or(i, |feature| starts[feature.medium] + feature.row) as u32
+        })
         .collect();
     let mut all = vec![embeddings.clone()];
     all.extend(features.iter().cloned());
@@ -64,13 +71,17 @@ fn sequence(tensors: &Named, i: usize) -> Result<Option<Vec<Row>>> {
         return Ok(None);
     };
     let places = tensors[&format!("sequence.{i}.places")].to_vec2::<i64>()?;
-    let rows = tokens.to_vec1::<i64>()?.into_iter().zip(places).map(|(token, place)| Row {
-        token: token as u32,
-        feature: (place[0] >= 0).then(|| Feature {
-            medium: place[0] as usize,
-            row: place[1] as usize,
-        }),
-    });
+    let rows = tokens
+        .to_vec1::<i64>()?
+        .into_iter()
+        .zip(places)
+        .map(|(token, place)| Row {
+            token: token as u32,
+            feature: (place[0] >= 0).then(|| Feature {
+                medium: place[0] as usize,
+                row: place[1] as usize,
+            }),
+        });
     Ok(Some(rows.collect()))
 }
 
@@ -92,7 +103,11 @@ fn tile(tensors: &Named, i: usize, j: usize) -> Result<Option<Tile>> {
     };
     let [rows, columns] = pair(&tensors[&format!("image.{i}.tile.{j}.size")])?;
     let patches = floats(patches)?;
-    Ok(Some(Tile { rows, columns, patches }))
+    Ok(Some(Tile {
+        rows,
+        columns,
+        patches,
+    }))
 }
 
 /// Every clip as one piece, padded as a batch of all of them is.
@@ -108,7 +123,9 @@ fn clips(tensors: &Named) -> Result<Vec<AudioInput>> {
                 padded_frames: longest,
                 mels: floats(mels)?,
             };
-            Ok(AudioInput { pieces: vec![piece] })
+            Ok(AudioInput {
+                pieces: vec![piece],
+            })
         })
         .collect()
 }

@@ -1,0 +1,451 @@
+//! What a `config.json` says about a model's sizes.
+
+use std::{fmt, path::Path};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// The sizes of a model, as its `config.json` gives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Architecture {
+    /// Which model it is.
+    pub family: Family,
+    /// How a reward is read from it.
+    pub readout: Readout,
+    /// The decoder.
+    pub text: Text,
+    /// The towers that see and hear, where it has them.
+    pub towers: Option<Towers>,
+}
+
+/// A model that can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// MiniCPM-o-2.6: a Qwen2 decoder with a SigLIP tower, a resampler and a Whisper encoder.
+    MiniCpmO,
+    /// Qwen2 and Qwen2.5: bias on queries, keys and values.
+    Qwen2,
+    /// Qwen3: norms on queries and keys.
+    Qwen3,
+    /// Llama.
+    Llama,
+}
+
+impl Family {
+    /// Every family.
+    pub const ALL: [Self; 4] = [Self::MiniCpmO, Self::Qwen2, Self::Qwen3, Self::Llama];
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::MiniCpmO => "MiniCPM-o-2.6",
+            Self::Qwen2 => "Qwen2",
+            Self::Qwen3 => "Qwen3",
+            Self::Llama => "Llama",
+        })
+    }
+}
+
+/// How the class named in a `config.json` turns a hidden state into numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Readout {
+    /// A language model, with a matrix over the vocabulary. A value head lies in a file beside it.
+    Language,
+    /// `score.weight`.
+    Classes(usize),
+    /// `score.0`, ReLU, `score.2`.
+    TwoLayers(usize),
+}
+
+/// The sizes of a decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate: usize,
+    /// Rows of the embedding table.
+    pub vocabulary: usize,
+    /// The most positions it was made for.
+    pub context: usize,
+    /// Whether queries, keys and values have a bias.
+    pub has_qkv_bias: bool,
+    /// Whether the attention's output has a bias.
+    pub has_output_bias: bool,
+    /// Whether the feed-forward layers have biases.
+    pub has_mlp_bias: bool,
+    /// Whether queries and keys are normalised.
+    pub has_qk_norm: bool,
+    /// Whether the output matrix is the embedding table.
+    pub is_tied: bool,
+}
+
+/// The sizes of MiniCPM-o's towers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Towers {
+    /// The vision tower.
+    pub vision: Vision,
+    /// Rows that each picture becomes.
+    pub queries: usize,
+    /// The audio tower.
+    pub audio: Audio,
+}
+
+/// The sizes of a SigLIP tower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vision {
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate: usize,
+    /// Side of the picture that the position table covers, in pixels.
+    pub image_size: usize,
+    /// Side of a patch, in pixels.
+    pub patch: usize,
+    /// Colour channels.
+    pub channels: usize,
+}
+
+/// The sizes of a Whisper encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audio {
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate: usize,
+    /// Mel bins.
+    pub mels: usize,
+    /// Rows of the position table.
+    pub positions: usize,
+}
+
+/// A field of a configuration that cannot be what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The field, dotted.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Names of classes that [`Architecture::read`] knows.
+pub const KNOWN_CLASSES: &str = "MiniCPMO and Qwen2, Qwen3 and Llama with ForCausalLM, ForSequenceClassification or ForRewardModel";
+
+impl Architecture {
+    /// Reads the sizes and checks them against one another.
+    pub fn from_json(config: &Value, path: &Path) -> Result<Self> {
+        let (architecture, contradictions) = Self::read(config, path)?;
+        match (architecture, contradictions.into_iter().next()) {
+            (Some(architecture), None) => Ok(architecture),
+            (_, Some(Contradiction { field, reason })) => Err(Error::Config {
+                path: path.to_owned(),
+                field,
+                reason,
+            }),
+            (None, None) => unreachable!("a field that cannot be read is reported"),
+        }
+    }
+
+    /// Reads the sizes as far as they are there, with everything that contradicts itself. The sizes are `None` when
+    /// a field that they need is missing. Fails only when the class is not known.
+    pub fn read(config: &Value, path: &Path) -> Result<(Option<Self>, Vec<Contradiction>)> {
+        let class = class(config);
+        let (family, readout) =
+            known(&class, config).ok_or_else(|| Error::UnknownArchitecture {
+                path: path.to_owned(),
+                found: class.clone(),
+                known: KNOWN_CLASSES.to_owned(),
+            })?;
+        let mut fields = Fields::new(config);
+        let text = text(family, &mut fields);
+        let towers = (family == Family::MiniCpmO).then(|| towers(&mut fields));
+        let architecture = match (text, towers) {
+            (Some(text), None) => Some((text, None)),
+            (Some(text), Some(Some(towers))) => Some((text, Some(towers))),
+            _ => None,
+        };
+        let architecture = architecture.map(|(text, towers)| Self {
+            family,
+            readout,
+            text,
+            towers,
+        });
+        if let Some(architecture) = &architecture {
+            architecture.check(&mut fields);
+        }
+        Ok((architecture, fields.wrong))
+    }
+
+    fn check(&self, fields: &mut Fields<'_>) {
+        let text = self.text;
+        if fields.config.get("head_dim").is_none_or(Value::is_null) {
+            fields.divides(
+                "num_attention_heads",
+                text.heads,
+                "hidden_size",
+                text.hidden,
+            );
+        }
+        fields.divides(
+            "num_key_value_heads",
+            text.kv_heads,
+            "num_attention_heads",
+            text.heads,
+        );
+        if !text.head_dim.is_multiple_of(2) {
+            let reason = format!(
+                "rotary positions need an even width of heads, not `{}`",
+                text.head_dim
+            );
+            fields.blame("num_attention_heads", reason);
+        }
+        let Some(towers) = self.towers else { return };
+        if text.hidden < RESAMPLER_HEAD || !text.hidden.is_multiple_of(RESAMPLER_HEAD) {
+            let reason = format!(
+                "the resampler's heads are {RESAMPLER_HEAD} wide, which does not divide `{}`",
+                text.hidden
+            );
+            fields.blame("hidden_size", reason);
+        }
+        let (vision, audio) = (towers.vision, towers.audio);
+        fields.divides(
+            "vision_config.num_attention_heads",
+            vision.heads,
+            "vision_config.hidden_size",
+            vision.hidden,
+        );
+        fields.divides(
+            "vision_config.patch_size",
+            vision.patch,
+            "vision_config.image_size",
+            vision.image_size,
+        );
+        fields.divides(
+            "audio_config.encoder_attention_heads",
+            audio.heads,
+            "audio_config.d_model",
+            audio.hidden,
+        );
+    }
+}
+
+/// Width of the resampler's attention heads; the published code derives their number from it.
+pub const RESAMPLER_HEAD: usize = 128;
+
+/// The first name in `architectures`, or the model type where there is none.
+fn class(config: &Value) -> String {
+    config["architectures"][0]
+        .as_str()
+        .or_else(|| config["model_type"].as_str())
+        .unwrap_or("none")
+        .to_owned()
+}
+
+fn known(class: &str, config: &Value) -> Option<(Family, Readout)> {
+    if matches!(class, "MiniCPMO" | "minicpmo") {
+        return Some((Family::MiniCpmO, Readout::Language));
+    }
+    let families = [
+        ("Qwen2", Family::Qwen2),
+        ("Qwen3", Family::Qwen3),
+        ("Llama", Family::Llama),
+    ];
+    families.into_iter().find_map(|(name, family)| {
+        let readout = match class.strip_prefix(name)? {
+            "ForCausalLM" => Readout::Language,
+            "ForSequenceClassification" => Readout::Classes(labels(config)),
+            "ForRewardModel" => Readout::TwoLayers(labels(config)),
+            _ => return None,
+        };
+        Some((family, readout))
+    })
+}
+
+/// Outputs of the head. A configuration that names its labels need not count them.
+fn labels(config: &Value) -> usize {
+    let counted = config["num_labels"].as_u64().map(|labels| labels as usize);
+    let named = config["id2label"].as_object().map(serde_json::Map::len);
+    counted.or(named).unwrap_or(1)
+}
+
+fn text(family: Family, fields: &mut Fields<'_>) -> Option<Text> {
+    let hidden = fields.size("hidden_size");
+    let layers = fields.size("num_hidden_layers");
+    let heads = fields.size("num_attention_heads");
+    let kv_heads = match family {
+        Family::Llama => fields.size_or("num_key_value_heads", heads),
+        _ => fields.size("num_key_value_heads"),
+    };
+    let intermediate = fields.size("intermediate_size");
+    let vocabulary = fields.size("vocab_size");
+    let context = fields.size("max_position_embeddings");
+    fields.positive("rms_norm_eps");
+    if fields
+        .config
+        .pointer("/rope_parameters/rope_theta")
+        .is_none()
+    {
+        fields.positive("rope_theta");
+    }
+    let (hidden, heads) = (hidden?, heads?);
+    let has_attention_bias = fields.flag("attention_bias");
+    Some(Text {
+        hidden,
+        layers: layers?,
+        heads,
+        kv_heads: kv_heads?,
+        head_dim: fields.size_or("head_dim", Some(hidden / heads))?,
+        intermediate: intermediate?,
+        vocabulary: vocabulary?,
+        context: context?,
+        has_qkv_bias: matches!(family, Family::MiniCpmO | Family::Qwen2) || has_attention_bias,
+        has_output_bias: matches!(family, Family::Qwen3 | Family::Llama) && has_attention_bias,
+        has_mlp_bias: family == Family::Llama && fields.flag("mlp_bias"),
+        has_qk_norm: family == Family::Qwen3,
+        is_tied: fields.flag("tie_word_embeddings"),
+    })
+}
+
+fn towers(fields: &mut Fields<'_>) -> Option<Towers> {
+    let queries = fields.size("query_num");
+    let vision = vision(fields);
+    let audio = audio(fields);
+    Some(Towers {
+        vision: vision?,
+        queries: queries?,
+        audio: audio?,
+    })
+}
+
+fn vision(fields: &mut Fields<'_>) -> Option<Vision> {
+    let mut size = |name: &str| fields.size(&format!("vision_config.{name}"));
+    let (hidden, layers) = (size("hidden_size"), size("num_hidden_layers"));
+    let (heads, intermediate) = (size("num_attention_heads"), size("intermediate_size"));
+    let (image_size, patch) = (size("image_size"), size("patch_size"));
+    Some(Vision {
+        hidden: hidden?,
+        layers: layers?,
+        heads: heads?,
+        intermediate: intermediate?,
+        image_size: image_size?,
+        patch: patch?,
+        channels: fields.size_or("vision_config.num_channels", Some(3))?,
+    })
+}
+
+fn audio(fields: &mut Fields<'_>) -> Option<Audio> {
+    let mut size = |name: &str| fields.size(&format!("audio_config.{name}"));
+    let (hidden, layers) = (size("d_model"), size("encoder_layers"));
+    let (heads, intermediate) = (size("encoder_attention_heads"), size("encoder_ffn_dim"));
+    Some(Audio {
+        hidden: hidden?,
+        layers: layers?,
+        heads: heads?,
+        intermediate: intermediate?,
+        mels: fields.size_or("audio_config.num_mel_bins", Some(80))?,
+        positions: fields.size_or("audio_config.max_source_positions", Some(1500))?,
+    })
+}
+
+/// Reads fields and remembers what is wrong with them.
+struct Fields<'a> {
+    config: &'a Value,
+    wrong: Vec<Contradiction>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(config: &'a Value) -> Self {
+        Self {
+            config,
+            wrong: Vec::new(),
+        }
+    }
+
+    fn get(&self, field: &str) -> Option<&'a Value> {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        self.config
+            .pointer(&pointer)
+            .filter(|value| !value.is_null())
+    }
+
+    /// A count of at least one that has to be there.
+    fn size(&mut self, field: &str) -> Option<usize> {
+        if self.get(field).is_none() {
+            self.blame(field, "is missing".to_owned());
+            return None;
+        }
+        self.size_or(field, None)
+    }
+
+    /// A count of at least one, or what the published code takes when it is not given.
+    fn size_or(&mut self, field: &str, default: Option<usize>) -> Option<usize> {
+        let Some(value) = self.get(field) else {
+            return default;
+        };
+        let size = value.as_u64().filter(|size| (1..=MOST).contains(size));
+        if size.is_none() {
+            self.blame(
+                field,
+                format!("expected a whole number from 1 to {MOST}, found `{value}`"),
+            );
+        }
+        size.map(|size| size as usize)
+    }
+
+    fn positive(&mut self, field: &str) {
+        match self.get(field) {
+            None => self.blame(field, "is missing".to_owned()),
+            Some(value) if value.as_f64().is_some_and(|number| number > 0.0) => {}
+            Some(value) => {
+                self.blame(
+                    field,
+                    format!("expected a number above zero, found `{value}`"),
+                );
+            }
+        }
+    }
+
+    fn flag(&self, field: &str) -> bool {
+        self.get(field).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    fn divides(&mut self, part: &str, parts: usize, whole: &str, size: usize) {
+        if !size.is_multiple_of(parts) {
+            self.blame(
+                part,
+                format!("`{parts}` does not divide `{whole}`, which is `{size}`"),
+            );
+        }
+    }
+
+    fn blame(&mut self, field: &str, reason: String) {
+        self.wrong.push(Contradiction {
+            field: field.to_owned(),
+            reason,
+        });
+    }
+}
+
+/// No size of a model is above this; products of a few of them stay within 64 bits.
+const MOST: u64 = 1 << 24;

@@ -1,0 +1,117 @@
+//! What the published MiniCPM-o-2.6 checkpoint says of itself, beside its weights.
+
+use serde_json::{Value, json};
+
+/// The tokens that Qwen2.5's tokenizer adds to its vocabulary, in the order of their ids, and whether each is special:
+/// never shown when text is decoded.
+pub(super) const QWEN_TOKENS: [(&str, bool); 22] = [
+    ("<|endoftext|>", true),
+    ("<|im_start|>", true),
+    ("<|im_end|>", true),
+    ("<|object_ref_start|>", true),
+    ("<|object_ref_end|>", true),
+    ("<|box_start|>", true),
+    ("<|box_end|>", true),
+    ("<|quad_start|>", true),
+    ("<|quad_end|>", true),
+    ("<|vision_start|>", true),
+    ("<|vision_end|>", true),
+    ("<|vision_pad|>", true),
+    ("<|image_pad|>", true),
+    ("<|video_pad|>", true),
+    ("<tool_call>", false),
+    ("</tool_call>", false),
+    ("<|fim_prefix|>", false),
+    ("<|fim_middle|>", false),
+    ("<|fim_suffix|>", false),
+    ("<|fim_pad|>", false),
+    ("<|repo_name|>", false),
+    ("<|file_sep|>", false),
+];
+
+/// The tokens that MiniCPM-o-2.6 adds to those, in the order of their ids. All are special.
+pub(super) const MINICPM_TOKENS: [&str; 35] = [
+    "<image>",
+    "</image>",
+    "<ref>",
+    "</ref>",
+    "<box>",
+    "</box>",
+    "<quad>",
+    "</quad>",
+    "<point>",
+    "</point>",
+    "<slice>",
+    "</slice>",
+    "<image_id>",
+    "</image_id>",
+    "<unit>",
+    "</unit>",
+    "<asr>",
+    "</asr>",
+    "<query>",
+    "</query>",
+    "<|audio_start|>",
+    "<|audio|>",
+    "<|audio_end|>",
+    "<|spk_bos|>",
+    "<|spk|>",
+    "<|spk_eos|>",
+    "<|tts_bos|>",
+    "<|tts_eos|>",
+    "<|listen|>",
+    "<|speak|>",
+    "<|interrupt|>",
+    "<|vad_start|>",
+    "<|vad_end|>",
+    "<reserved_43>",
+    "<reserved_53>",
+];
+
+/// What fills the places of media features. The published tokenizer has it among its ordinary entries.
+pub(super) const PLACEHOLDER: &str = "<unk>";
+
+/// The first id after the ordinary entries of Qwen2.5's vocabulary.
+pub(super) const FIRST_ADDED_ID: u32 = 151_643;
+
+/// The id of the placeholder in the published tokenizer.
+pub(super) const PLACEHOLDER_ID: u32 = 128_244;
+
+/// How Qwen2.5 cuts text before it is encoded.
+pub(super) const QWEN_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// `preprocessor_config.json`.
+pub(super) fn preprocessor() -> Value {
+    json!({
+        "image_processor_type": "MiniCPMVImageProcessor",
+        "auto_map": {
+            "AutoProcessor": "processing_minicpmo.MiniCPMOProcessor",
+            "AutoImageProcessor": "image_processing_minicpmv.MiniCPMVImageProcessor"
+        },
+        "processor_class": "MiniCPMOProcessor",
+        "max_slice_nums": 9,
+        "scale_resolution": 448,
+        "patch_size": 14,
+        "use_image_id": true,
+        "image_feature_size": 64,
+        "im_start": "<image>",
+        "im_end": "</image>",
+        "slice_start": "<slice>",
+        "slice_end": "</slice>",
+        "unk": PLACEHOLDER,
+        "im_id_start": "<image_id>",
+        "im_id_end": "</image_id>",
+        "slice_mode": true,
+        "norm_mean": [0.5, 0.5, 0.5],
+        "norm_std": [0.5, 0.5, 0.5],
+        "version": 2.6
+    })
+}
+
+/// `processor_config.json`.
+pub(super) fn processor() -> Value {
+    json!({
+        "auto_map": { "AutoProcessor": "processing_minicpmo.MiniCPMOProcessor" },
+        "processor_class": "MiniCPMOProcessor"
+    })
+}

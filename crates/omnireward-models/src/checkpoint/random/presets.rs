@@ -1,0 +1,430 @@
+use serde_json::{Value, json};
+
+use super::{Size, tokenizer::Tokens};
+use crate::checkpoint::architecture::Family;
+
+/// Whether ids of tokens follow one another without gaps, rather than being the published ones.
+pub(crate) fn is_compact(family: Family, size: Size) -> bool {
+    match size {
+        Size::Tiny => true,
+        Size::Small => family == Family::MiniCpmO,
+        Size::Full => false,
+    }
+}
+
+/// The `config.json` of a size, without the type of its weights.
+pub(crate) fn config(family: Family, size: Size, tokens: &Tokens) -> Value {
+    match family {
+        Family::MiniCpmO => minicpm_o(&MiniCpmO::of(size), tokens),
+        Family::Qwen2 => qwen2(&Text::qwen2(size), tokens),
+        Family::Qwen3 => qwen3(&Text::qwen3(size), tokens),
+        Family::Llama => llama(&Text::llama(size), tokens),
+    }
+}
+
+/// `generation_config.json`.
+pub(crate) fn generation_config(config: &Value) -> Value {
+    json!({
+        "_from_model_config": true,
+        "bos_token_id": config["bos_token_id"],
+        "eos_token_id": config["eos_token_id"],
+        "pad_token_id": config["pad_token_id"],
+        "transformers_version": config["transformers_version"],
+    })
+}
+
+/// A decoder's sizes.
+struct Text {
+    hidden: usize,
+    layers: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    intermediate: usize,
+    /// Rows of the published embedding table; the tokenizer's when `None`.
+    vocabulary: Option<u64>,
+    is_tied: bool,
+}
+
+impl Text {
+    const fn tiny(head_dim: usize) -> Self {
+        Self {
+            hidden: 64,
+            layers: 2,
+            heads: 4,
+            kv_heads: 2,
+            head_dim,
+            intermediate: 128,
+            vocabulary: None,
+            is_tied: true,
+        }
+    }
+
+    /// Qwen2-0.5B and Qwen2.5-7B.
+    const fn qwen2(size: Size) -> Self {
+        match size {
+            Size::Tiny => Self::tiny(16),
+            Size::Small => Self {
+                hidden: 896,
+                layers: 24,
+                heads: 14,
+                kv_heads: 2,
+                head_dim: 64,
+                intermediate: 4864,
+                vocabulary: Some(151_936),
+                is_tied: true,
+            },
+            Size::Full => Self {
+                hidden: 3584,
+                layers: 28,
+                heads: 28,
+                kv_heads: 4,
+                head_dim: 128,
+                intermediate: 18944,
+                vocabulary: Some(152_064),
+                is_tied: false,
+            },
+        }
+    }
+
+    /// Qwen3-0.6B and Qwen3-8B. Heads are wider than the residual stream divided among them, in the tiny size too.
+    const fn qwen3(size: Size) -> Self {
+        match size {
+            Size::Tiny => Self::tiny(32),
+            Size::Small => Self {
+                hidden: 1024,
+                layers: 28,
+                heads: 16,
+                kv_heads: 8,
+                head_dim: 128,
+                intermediate: 3072,
+                vocabulary: Some(151_936),
+                is_tied: true,
+            },
+            Size::Full => Self {
+                hidden: 4096,
+                layers: 36,
+                heads: 32,
+                kv_heads: 8,
+                head_dim: 128,
+                intermediate: 12288,
+                vocabulary: Some(151_936),
+                is_tied: false,
+            },
+        }
+    }
+
+    /// Llama-3.2-1B and Llama-3.1-8B.
+    const fn llama(size: Size) -> Self {
+        match size {
+            Size::Tiny => Self::tiny(16),
+            Size::Small => Self {
+                hidden: 2048,
+                layers: 16,
+                heads: 32,
+                kv_heads: 8,
+                head_dim: 64,
+                intermediate: 8192,
+                vocabulary: Some(128_256),
+                is_tied: true,
+            },
+            Size::Full => Self {
+                hidden: 4096,
+                layers: 32,
+                heads: 32,
+                kv_heads: 8,
+                head_dim: 128,
+                intermediate: 14336,
+                vocabulary: Some(128_256),
+                is_tied: false,
+            },
+        }
+    }
+
+    fn rows(&self, tokens: &Tokens) -> u64 {
+        self.vocabulary.unwrap_or_else(|| tokens.rows())
+    }
+}
+
+fn qwen2(text: &Text, tokens: &Tokens) -> Value {
+    json!({
+        "architectures": ["Qwen2ForSequenceClassification"],
+        "attention_dropout": 0.0,
+        "bos_token_id": tokens.id("<|endoftext|>"),
+        "eos_token_id": tokens.id("<|im_end|>"),
+        "hidden_act": "silu",
+        "hidden_size": text.hidden,
+        "id2label": { "0": "LABEL_0" },
+        "initializer_range": 0.02,
+        "intermediate_size": text.intermediate,
+        "label2id": { "LABEL_0": 0 },
+        "max_position_embeddings": 32768,
+        "max_window_layers": text.layers,
+        "model_type": "qwen2",
+        "num_attention_heads": text.heads,
+        "num_hidden_layers": text.layers,
+        "num_key_value_heads": text.kv_heads,
+        "pad_token_id": tokens.id("<|endoftext|>"),
+        "rms_norm_eps": 1e-6,
+        "rope_scaling": null,
+        "rope_theta": 1_000_000.0,
+        "sliding_window": null,
+        "tie_word_embeddings": text.is_tied,
+        "torch_dtype": null,
+        "transformers_version": "4.51.3",
+        "use_cache": true,
+        "use_sliding_window": false,
+        "vocab_size": text.rows(tokens),
+    })
+}
+
+fn qwen3(text: &Text, tokens: &Tokens) -> Value {
+    json!({
+        "architectures": ["Qwen3ForSequenceClassification"],
+        "attention_bias": false,
+        "attention_dropout": 0.0,
+        "bos_token_id": tokens.id("<|endoftext|>"),
+        "eos_token_id": tokens.id("<|im_end|>"),
+        "head_dim": text.head_dim,
+        "hidden_act": "silu",
+        "hidden_size": text.hidden,
+        "id2label": { "0": "LABEL_0" },
+        "initializer_range": 0.02,
+        "intermediate_size": text.intermediate,
+        "label2id": { "LABEL_0": 0 },
+        "max_position_embeddings": 40960,
+        "max_window_layers": text.layers,
+        "model_type": "qwen3",
+        "num_attention_heads": text.heads,
+        "num_hidden_layers": text.layers,
+        "num_key_value_heads": text.kv_heads,
+        "pad_token_id": tokens.id("<|endoftext|>"),
+        "rms_norm_eps": 1e-6,
+        "rope_scaling": null,
+        "rope_theta": 1_000_000,
+        "sliding_window": null,
+        "tie_word_embeddings": text.is_tied,
+        "torch_dtype": null,
+        "transformers_version": "4.51.3",
+        "use_cache": true,
+        "use_sliding_window": false,
+        "vocab_size": text.rows(tokens),
+    })
+}
+
+fn llama(text: &Text, tokens: &Tokens) -> Value {
+    json!({
+        "architectures": ["LlamaForSequenceClassification"],
+        "attention_bias": false,
+        "attention_dropout": 0.0,
+        "bos_token_id": tokens.id("<|begin_of_text|>"),
+        "eos_token_id": tokens.id("<|eot_id|>"),
+        "head_dim": text.head_dim,
+        "hidden_act": "silu",
+        "hidden_size": text.hidden,
+        "id2label": { "0": "LABEL_0" },
+        "initializer_range": 0.02,
+        "intermediate_size": text.intermediate,
+        "label2id": { "LABEL_0": 0 },
+        "max_position_embeddings": 131_072,
+        "mlp_bias": false,
+        "model_type": "llama",
+        "num_attention_heads": text.heads,
+        "num_hidden_layers": text.layers,
+        "num_key_value_heads": text.kv_heads,
+        "pad_token_id": tokens.id("<|finetune_right_pad_id|>"),
+        "pretraining_tp": 1,
+        "rms_norm_eps": 1e-5,
+        "rope_scaling": {
+            "factor": if text.is_tied { 32.0 } else { 8.0 },
+            "high_freq_factor": 4.0,
+            "low_freq_factor": 1.0,
+            "original_max_position_embeddings": 8192,
+            "rope_type": "llama3"
+        },
+        "rope_theta": 500_000.0,
+        "tie_word_embeddings": text.is_tied,
+        "torch_dtype": null,
+        "transformers_version": "4.51.3",
+        "use_cache": true,
+        "vocab_size": text.rows(tokens),
+    })
+}
+
+/// MiniCPM-o's sizes.
+struct MiniCpmO {
+    text: Text,
+    vision: Tower,
+    image_size: usize,
+    audio: Tower,
+}
+
+/// A tower's sizes.
+struct Tower {
+    hidden: usize,
+    layers: usize,
+    heads: usize,
+    intermediate: usize,
+}
+
+impl MiniCpmO {
+    const fn of(size: Size) -> Self {
+        match size {
+            Size::Tiny => Self {
+                // The resampler's heads are 128 wide, so this cannot be smaller.
+                text: Text {
+                    hidden: 128,
+                    layers: 2,
+                    heads: 4,
+                    kv_heads: 2,
+                    head_dim: 32,
+                    intermediate: 256,
+                    vocabulary: None,
+                    is_tied: false,
+                },
+                vision: Tower {
+                    hidden: 32,
+                    layers: 2,
+                    heads: 2,
+                    intermediate: 64,
+                },
+                image_size: 448,
+                audio: Tower {
+                    hidden: 32,
+                    layers: 2,
+                    heads: 2,
+                    intermediate: 64,
+                },
+            },
+            Size::Small => Self {
+                text: Text {
+                    hidden: 512,
+                    layers: 4,
+                    heads: 8,
+                    kv_heads: 2,
+                    head_dim: 64,
+                    intermediate: 1408,
+                    vocabulary: None,
+                    is_tied: false,
+                },
+                vision: Tower {
+                    hidden: 288,
+                    layers: 4,
+                    heads: 4,
+                    intermediate: 1024,
+                },
+                image_size: 980,
+                audio: Tower {
+                    hidden: 256,
+                    layers: 4,
+                    heads: 4,
+                    intermediate: 1024,
+                },
+            },
+            Size::Full => Self {
+                text: Text {
+                    vocabulary: Some(151_700),
+                    ..Text::qwen2(Size::Full)
+                },
+                vision: Tower {
+                    hidden: 1152,
+                    layers: 27,
+                    heads: 16,
+                    intermediate: 4304,
+                },
+                image_size: 980,
+                audio: Tower {
+                    hidden: 1024,
+                    layers: 24,
+                    heads: 16,
+                    intermediate: 4096,
+                },
+            },
+        }
+    }
+}
+
+fn minicpm_o(sizes: &MiniCpmO, tokens: &Tokens) -> Value {
+    let text = &sizes.text;
+    let mut config = json!({
+        "_name_or_path": "openbmb/MiniCPM-o-2_6",
+        "architectures": ["MiniCPMO"],
+        "attention_dropout": 0.0,
+        "bos_token_id": tokens.id("<|endoftext|>"),
+        "eos_token_id": tokens.id("<|im_end|>"),
+        "hidden_act": "silu",
+        "hidden_size": text.hidden,
+        "initializer_range": 0.02,
+        "intermediate_size": text.intermediate,
+        "max_position_embeddings": 32768,
+        "max_window_layers": text.layers,
+        "model_type": "minicpmo",
+        "num_attention_heads": text.heads,
+        "num_hidden_layers": text.layers,
+        "num_key_value_heads": text.kv_heads,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1_000_000.0,
+        "sliding_window": 131_072,
+        "tie_word_embeddings": text.is_tied,
+        "torch_dtype": null,
+        "transformers_version": "4.44.2",
+        "use_cache": true,
+        "use_sliding_window": false,
+        "version": "2.6",
+        "vocab_size": text.rows(tokens),
+    });
+    let media = media(sizes);
+    let (config_fields, media) = (config.as_object_mut(), media.as_object());
+    if let (Some(fields), Some(media)) = (config_fields, media) {
+        fields.extend(media.clone());
+    }
+    config
+}
+
+/// The fields that concern pictures and sound.
+fn media(sizes: &MiniCpmO) -> Value {
+    let (vision, audio) = (&sizes.vision, &sizes.audio);
+    json!({
+        "audio_chunk_length": 1.0,
+        "audio_config": {
+            "_name_or_path": "openai/whisper-medium",
+            "architectures": ["MiniCPMWhisperEncoder"],
+            "d_model": audio.hidden,
+            "encoder_attention_heads": audio.heads,
+            "encoder_ffn_dim": audio.intermediate,
+            "encoder_layers": audio.layers,
+            "model_type": "whisper",
+            "num_hidden_layers": audio.layers,
+            "torch_dtype": "float32"
+        },
+        "audio_pool_step": 2,
+        "auto_map": {
+            "AutoConfig": "configuration_minicpm.MiniCPMOConfig",
+            "AutoModel": "modeling_minicpmo.MiniCPMO",
+            "AutoModelForCausalLM": "modeling_minicpmo.MiniCPMO"
+        },
+        "batch_vision_input": true,
+        "chunk_input": true,
+        "drop_vision_last_layer": false,
+        "image_size": 448,
+        "init_audio": true,
+        "init_tts": false,
+        "listen_speak_type": "asr",
+        "patch_size": 14,
+        "query_num": 64,
+        "slice_config": { "max_slice_nums": 9, "model_type": "minicpmv" },
+        "slice_mode": true,
+        "tts_config": { "llm_dim": sizes.text.hidden, "model_type": "conditional_chattts" },
+        "use_image_id": true,
+        "vision_batch_size": 16,
+        "vision_config": {
+            "hidden_size": vision.hidden,
+            "image_size": sizes.image_size,
+            "intermediate_size": vision.intermediate,
+            "model_type": "siglip_vision_model",
+            "num_attention_heads": vision.heads,
+            "num_hidden_layers": vision.layers,
+            "patch_size": 14
+        },
+    })
+}

@@ -1,0 +1,153 @@
+use candle_core::Tensor;
+
+use super::{
+    AudioInput, Config, ImageInput, Tile,
+    weights::{AUDIO, AUDIO_PROJECTION, RESAMPLER, VISION, holds},
+};
+use crate::{
+    Error, Result,
+    audio::{AudioEncoder, AudioMask, AudioProjection},
+    encoder::runs,
+    vision::{Resampler, VisionEncoder},
+    weights::{Placement, Weights},
+};
+
+/// What turns pictures and sound into rows for the decoder. A tower that the checkpoint lacks is missed only when it
+/// is asked for.
+#[derive(Debug)]
+pub struct Towers {
+    vision: Option<Vision>,
+    audio: Option<Audio>,
+    weights: Weights,
+}
+
+#[derive(Debug)]
+struct Vision {
+    encoder: VisionEncoder,
+    resampler: Resampler,
+    queries: usize,
+    tiles_per_run: usize,
+}
+
+#[derive(Debug)]
+struct Audio {
+    encoder: AudioEncoder,
+    projection: AudioProjection,
+    mask: AudioMask,
+}
+
+impl Towers {
+    /// Takes each tower of which the checkpoint holds a part.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a tower that is there lacks a tensor, or one has another shape than the configuration says.
+    pub fn load(config: &Config, weights: &Weights, placement: &Placement) -> Result<Self> {
+        Ok(Self {
+            vision: holds(weights, VISION)
+                .then(|| Vision::load(config, weights, placement))
+                .transpose()?,
+            audio: holds(weights, AUDIO)
+                .then(|| Audio::load(config, weights, placement))
+                .transpose()?,
+            weights: weights.clone(),
+        })
+    }
+
+    /// Encodes pictures. Each tile is computed on its own, so how they are grouped makes no difference.
+    ///
+    /// # Shapes
+    ///
+    /// Returns `[tiles · query_num, hidden]` for each picture.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the checkpoint has no vision tower, or a tile does not hold what it says.
+    pub fn encode_images(&self, images: &[ImageInput]) -> Result<Vec<Tensor>> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let vision = self.vision.as_ref().ok_or_else(|| self.missing(VISION))?;
+        let tiles: Vec<&Tile> = images.iter().flat_map(|image| &image.tiles).collect();
+        let rows = vision.encode(&tiles)?;
+        let mut start = 0;
+        images
+            .iter()
+            .map(|image| {
+                let length = image.tiles.len() * vision.queries;
+                let own = rows.narrow(0, start, length)?;
+                start += length;
+                Ok(own)
+            })
+            .collect()
+    }
+
+    /// Encodes a clip. Each piece is computed on its own.
+    ///
+    /// # Shapes
+    ///
+    /// Returns `[tokens, hidden]`, those of one piece after the other.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the checkpoint has no audio tower, or a piece does not hold what it says or is too long.
+    pub fn encode_audio(&self, audio: &AudioInput) -> Result<Tensor> {
+        let tower = self.audio.as_ref().ok_or_else(|| self.missing(AUDIO))?;
+        tower.encode(audio)
+    }
+
+    fn missing(&self, part: &str) -> Error {
+        Error::MissingTensor {
+            tensor: format!("{part}.*"),
+            path: self.weights.origin().to_owned(),
+        }
+    }
+}
+
+impl Vision {
+    fn load(config: &Config, weights: &Weights, placement: &Placement) -> Result<Self> {
+        Ok(Self {
+            encoder: VisionEncoder::load(&config.encoder(), &weights.scope(VISION, placement))?,
+            resampler: Resampler::load(&config.resampler(), &weights.scope(RESAMPLER, placement))?,
+            queries: config.query_num,
+            tiles_per_run: config.vision_batch_size,
+        })
+    }
+
+    fn encode(&self, tiles: &[&Tile]) -> Result<Tensor> {
+        let lengths: Vec<usize> = tiles.iter().map(|tile| tile.rows * tile.columns).collect();
+        let outputs = runs(&lengths, self.tiles_per_run)
+            .into_iter()
+            .map(|run| {
+                let tiles = &tiles[run];
+                self.resampler.forward(&self.encoder.forward(tiles)?, tiles)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&outputs, 0)?)
+    }
+}
+
+impl Audio {
+    fn load(config: &Config, weights: &Weights, placement: &Placement) -> Result<Self> {
+        Ok(Self {
+            encoder: AudioEncoder::load(&config.audio, &weights.scope(AUDIO, placement))?,
+            projection: AudioProjection::load(
+                config.audio.d_model,
+                config.text.hidden,
+                config.audio_pool_step,
+                &weights.scope(AUDIO_PROJECTION, placement),
+            )?,
+            mask: config.audio_mask(),
+        })
+    }
+
+    fn encode(&self, audio: &AudioInput) -> Result<Tensor> {
+        let rows = self
+            .encoder
+            .forward(&audio.pieces, self.mask)?
+            .iter()
+            .map(|frames| self.projection.forward(frames))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&rows, 0)?)
+    }
+}
