@@ -10,9 +10,11 @@ pub mod decoder;
 mod encoder;
 mod error;
 mod head;
+mod media_cache;
 pub mod minicpm_o;
 pub mod ops;
 pub mod processor;
+mod scorer;
 mod tree;
 pub mod vision;
 pub mod weights;
@@ -20,6 +22,8 @@ pub mod weights;
 pub use encoder::Activation;
 pub use error::Error;
 pub use head::{Head, HeadKind, HeadPrecision};
+pub use media_cache::{CacheStats, Encoded, MediaCache, MediaKey};
+pub use scorer::{Precision, RewardScorer, Scored, ScorerOptions, TooLong};
 pub use tree::{Feature, Forest, Row, Segment, TokenTree};
 
 /// Fails with this crate's error.

@@ -5,6 +5,7 @@ use omnireward_core::{OrderPolicy, Task};
 use omnireward_data::Format;
 use omnireward_eval::metrics::FailurePolicy;
 use omnireward_judges::JudgeSpec;
+use omnireward_models::processor::Preprocessing;
 
 /// Says which of several responses is better, under a criterion in words, whatever they are made of.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Ask a judge about every pair of a benchmark and report how often it is right.
     Eval(Box<EvalArgs>),
+    /// Give every response of a set of pairs a reward.
+    Score(Box<ScoreArgs>),
     /// Report on runs again: one, or several side by side.
     Report(ReportArgs),
 }
@@ -41,7 +44,8 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
-    /// `openai:MODEL`, `replay:FILE[#JUDGE]`, `baseline:longest|first|random`.
+    /// A reward model's directory, `hf:OWNER/NAME[@REVISION]`, `openai:MODEL`,
+    /// `replay:FILE[#JUDGE]`, `baseline:longest|first|random`.
     #[arg(long, value_name = "JUDGE")]
     pub(crate) judge: JudgeSpec,
 
@@ -58,6 +62,9 @@ pub(crate) struct EvalArgs {
 
     #[command(flatten)]
     pub(crate) chat: ChatArgs,
+
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 
     #[command(flatten)]
     pub(crate) spending: SpendingArgs,
@@ -189,9 +196,106 @@ pub(crate) struct ChatArgs {
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub(crate) max_retries: u32,
 
-    /// A file of replies that several runs share.
-    #[arg(long, value_name = "FILE")]
+    /// What several runs share: a file of a chat model's replies, or a folder of media features of a
+    /// model on this machine.
+    #[arg(long, value_name = "FILE|DIR")]
     pub(crate) cache: Option<PathBuf>,
+}
+
+/// How a reward model on this machine runs.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Models on this machine")]
+pub(crate) struct ModelArgs {
+    /// The type a model computes in; `as-stored` is `bf16` for weights stored so, else `f32`.
+    #[arg(long, value_enum, default_value_t = PrecisionArg::AsStored)]
+    pub(crate) precision: PrecisionArg,
+
+    /// The type its head computes in; `compute-type` rounds rewards as the original does, which
+    /// makes near ones equal.
+    #[arg(long, value_enum, default_value_t = HeadPrecisionArg::F32)]
+    pub(crate) head_precision: HeadPrecisionArg,
+
+    /// How media are prepared: `reference` as the published model was trained, defects included,
+    /// or `clean`; single switches follow after commas, such as `reference,image_shrink=bicubic`.
+    #[arg(long, default_value = "reference", value_name = "MODE[,SWITCH=VALUE…]", value_parser = preprocessing)]
+    pub(crate) preprocessing: Preprocessing,
+
+    /// The longest prompt and response together, in tokens; the model's own limit when not given.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_length: Option<NonZeroU32>,
+
+    /// What happens to longer ones: refused with an error, or the end of the response cut off.
+    #[arg(long, value_enum, default_value_t = TooLongArg::Refuse)]
+    pub(crate) too_long: TooLongArg,
+
+    /// About how many tokens are computed at once; bounds memory, changes no reward.
+    #[arg(long, default_value = "4096", value_name = "TOKENS", value_parser = up_to::<1_048_576>)]
+    pub(crate) batch_tokens: NonZeroU32,
+
+    /// Memory for features of media, in megabytes.
+    #[arg(long, default_value_t = 1024, value_name = "MB")]
+    pub(crate) cache_memory: u64,
+
+    /// Margins up to this are a tie where a tie is offered.
+    #[arg(long, default_value_t = 0.0, value_name = "MARGIN")]
+    pub(crate) tie_threshold: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionArg {
+    AsStored,
+    F32,
+    Bf16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HeadPrecisionArg {
+    F32,
+    ComputeType,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TooLongArg {
+    Refuse,
+    Cut,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    /// A reward model's directory, or `hf:OWNER/NAME[@REVISION]`.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: JudgeSpec,
+
+    /// Pairs, or any benchmark: a directory or file in a known format, or `hf:OWNER/NAME[@REVISION]`.
+    #[arg(long, value_name = "PAIRS")]
+    pub(crate) input: String,
+
+    /// Where the rewards go, one line of JSON for each pair; stdout when not given. Started again
+    /// with the same settings, it goes on where it was.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Replace an output that is there.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// The tasks to score, by code or key.
+    #[arg(long, value_delimiter = ',', value_name = "T2T,T2I,…")]
+    pub(crate) tasks: Vec<Task>,
+
+    /// At most this many pairs.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+
+    /// A folder of media features that several runs share.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) settings: ModelArgs,
+
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -363,5 +467,51 @@ fn within(text: &str, least: f64, most: f64) -> Result<OrUnset<f64>, String> {
             "expected a number from {least} to {most}, or `unset`"
         )),
         _ => Ok(number),
+    }
+}
+
+/// Reads `reference` or `clean`, followed by single switches.
+fn preprocessing(text: &str) -> Result<Preprocessing, String> {
+    let mut words = text.split(',');
+    let preset = match words.next() {
+        Some("reference") => Preprocessing::reference(),
+        Some("clean") => Preprocessing::clean(),
+        _ => return Err("expected `reference` or `clean` first".to_owned()),
+    };
+    let mut fields = serde_json::to_value(preset).map_err(|error| error.to_string())?;
+    for word in words {
+        let (name, value) = word
+            .split_once('=')
+            .ok_or_else(|| format!("expected SWITCH=VALUE, not `{word}`"))?;
+        let field = fields
+            .get_mut(name)
+            .ok_or_else(|| format!("there is no switch `{name}`"))?;
+        *field = if field.is_number() {
+            serde_json::from_str(value).map_err(|_| format!("`{name}` is a number"))?
+        } else {
+            value.into()
+        };
+    }
+    serde_json::from_value(fields).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use omnireward_models::processor::Shrink;
+
+    #[test]
+    fn switches_follow_the_preset() {
+        assert_eq!(preprocessing("clean"), Ok(Preprocessing::clean()));
+        let mixed = preprocessing("reference,image_shrink=bicubic,max_frames=8").unwrap();
+        let expected = Preprocessing {
+            image_shrink: Shrink::Bicubic,
+            max_frames: 8,
+            ..Preprocessing::reference()
+        };
+        assert_eq!(mixed, expected);
+        for wrong in ["", "dirty", "clean,x=1", "clean,max_frames=x", "clean,image_shrink=best", "clean,image_shrink"] {
+            assert!(preprocessing(wrong).is_err(), "{wrong}");
+        }
     }
 }

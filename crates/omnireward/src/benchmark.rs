@@ -1,6 +1,6 @@
 //! Finds the benchmark that a name stands for.
 
-use std::{env, fs, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use omnireward_core::Task;
@@ -8,7 +8,7 @@ use omnireward_data::{Dataset, OpenOptions};
 use omnireward_eval::BenchmarkRecord;
 use tempfile::TempDir;
 
-use crate::{args::ReadingArgs, bar::Bar};
+use crate::{args::ReadingArgs, hub};
 
 /// A benchmark that is open, and what a run records of it.
 pub(crate) struct Benchmark {
@@ -35,7 +35,7 @@ impl Benchmark {
             return Self::open_embedded(&options);
         }
         if spec.starts_with("hf:") {
-            let snapshot = snapshot(spec, quiet).await?;
+            let snapshot = hub::dataset(spec, quiet).await?;
             return Self::new(
                 spec,
                 &snapshot.path,
@@ -93,16 +93,6 @@ impl Benchmark {
 fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     omnireward_data::open(path, options)
         .with_context(|| format!("cannot open the benchmark `{}`", path.display()))
-}
-
-async fn snapshot(spec: &str, quiet: bool) -> Result<omnireward_data::hub::Snapshot> {
-    use omnireward_data::hub::{HubClient, HubConfig, RepoSpec};
-    let repo: RepoSpec = spec.parse()?;
-    let client = HubClient::new(HubConfig::from_vars(|name| env::var(name).ok()))?;
-    client
-        .snapshot(&repo, &|_| true, &Bar::new(quiet))
-        .await
-        .with_context(|| format!("cannot fetch `{spec}`"))
 }
 
 fn write_embedded(folder: &Path) -> Result<()> {

@@ -52,7 +52,7 @@ pub(crate) async fn demo(args: DemoArgs, quiet: bool) -> Result<Outcome> {
 fn parse(command: &str) -> Result<EvalArgs> {
     match Cli::try_parse_from(command.split(' '))?.command {
         Command::Eval(args) => Ok(*args),
-        Command::Demo(_) | Command::Report(_) => {
+        _ => {
             unreachable!("the demo's commands are evaluations")
         }
     }

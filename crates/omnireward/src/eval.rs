@@ -52,7 +52,7 @@ pub(crate) struct Ended {
 pub(crate) async fn ask_all(args: &EvalArgs, command: String, quiet: bool) -> Result<Ended> {
     let benchmark =
         Benchmark::open(&args.benchmark, &args.reading, &args.questions.tasks, quiet).await?;
-    let prepared = Prepared::new(&args.judge, &args.chat)?;
+    let prepared = Prepared::new(&args.judge, &args.chat, &args.model, quiet).await?;
     let judge = prepared.judge(&args.chat, |model| model)?;
     let manifest = manifest(args, command, judge.as_ref(), &benchmark);
     let plan = &manifest.plan;
@@ -71,6 +71,7 @@ pub(crate) async fn ask_all(args: &EvalArgs, command: String, quiet: bool) -> Re
         .chat
         .cache
         .as_deref()
+        .filter(|_| prepared.is_chat())
         .map(ReplyCache::open)
         .transpose()?
         .map(Arc::new);
@@ -88,6 +89,7 @@ pub(crate) async fn ask_all(args: &EvalArgs, command: String, quiet: bool) -> Re
     let end = run(judge, &benchmark.dataset, plan, &dir, &spend, options, &bar).await?;
     if !quiet {
         tell(&end, &spend);
+        prepared.tell();
     }
     Ok(Ended {
         dollars: spend.has_prices().then(|| spend.dollars()),
@@ -101,7 +103,7 @@ pub(crate) async fn ask_all(args: &EvalArgs, command: String, quiet: bool) -> Re
 async fn dry_run(args: &EvalArgs, quiet: bool) -> Result<Outcome> {
     let benchmark =
         Benchmark::open(&args.benchmark, &args.reading, &args.questions.tasks, quiet).await?;
-    let prepared = Prepared::new(&args.judge, &args.chat)?;
+    let prepared = Prepared::new(&args.judge, &args.chat, &args.model, quiet).await?;
     let judge = prepared.judge(&args.chat, |model| model)?;
     let plan = plan(&args.questions, &benchmark);
     let votes = args.chat.votes.get();

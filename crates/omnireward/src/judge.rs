@@ -6,31 +6,60 @@ use anyhow::{Context, Result, bail};
 use omnireward_core::{ChatModel, ChatPart, ChatRequest, Judge, PreferencePair, Sampling, Setting};
 use omnireward_judges::{
     AudioForm, ChatJudge, ChatJudgeConfig, Concurrency, ImageForm, JudgeSpec, MediaConfig,
-    OpenAiClient, OpenAiConfig, ParityParser, Parser, Replay, Secret, VideoForm, Voting,
-    WithFallback,
+    OpenAiClient, OpenAiConfig, ParityParser, Parser, Replay, RewardJudge, Secret, VideoForm,
+    Voting, WithFallback,
 };
 
-use crate::args::{ChatArgs, ClipsArg, ImagesArg, ParserArg, VideoArg};
+use omnireward_models::RewardScorer;
+
+use crate::{
+    args::{ChatArgs, ClipsArg, ImagesArg, ModelArgs, ParserArg, VideoArg},
+    local_model,
+};
 
 /// How many questions wait beside those that the service admits, so that a place never stays
 /// empty while a pair's media are encoded.
 const WAITING: usize = 8;
 
-/// Questions at once for judges that ask no service.
-const LOCAL_CONCURRENCY: usize = 16;
+/// Questions at once for judges that ask no service. A reward model scores those that wait together.
+const LOCAL_CONCURRENCY: usize = 64;
 
 /// A judge that is ready but for the memory in front of its chat model.
 pub(crate) enum Prepared {
     Chat(Arc<OpenAiClient>),
     Local(Arc<dyn Judge>),
+    Reward(Arc<RewardScorer>, Arc<dyn Judge>),
 }
 
 impl Prepared {
-    /// Checks that the judge can be had: its key, its recording.
-    pub(crate) fn new(spec: &JudgeSpec, chat: &ChatArgs) -> Result<Self> {
+    /// Checks that the judge can be had: its key, its recording, its weights.
+    pub(crate) async fn new(
+        spec: &JudgeSpec,
+        chat: &ChatArgs,
+        model: &ModelArgs,
+        quiet: bool,
+    ) -> Result<Self> {
         match spec {
             JudgeSpec::OpenAi { model } => Ok(Self::Chat(Arc::new(client(model, chat)?))),
+            JudgeSpec::Embedded | JudgeSpec::Checkpoint(_) | JudgeSpec::Hub { .. } => {
+                let scorer = local_model::open(spec, model, chat.cache.as_deref(), quiet).await?;
+                let scorer = Arc::new(scorer);
+                let judge = RewardJudge::new(scorer.clone()).with_tie_threshold(model.tie_threshold);
+                Ok(Self::Reward(scorer, Arc::new(judge)))
+            }
             other => Ok(Self::Local(local(other, chat)?)),
+        }
+    }
+
+    /// Whether replies are asked of a service, and can be kept.
+    pub(crate) fn is_chat(&self) -> bool {
+        matches!(self, Self::Chat(_))
+    }
+
+    /// What is worth saying at the end of a run, besides its results.
+    pub(crate) fn tell(&self) {
+        if let Self::Reward(scorer, _) = self {
+            local_model::tell_cache(scorer);
         }
     }
 
@@ -42,7 +71,7 @@ impl Prepared {
     ) -> Result<Arc<dyn Judge>> {
         let judge: Arc<dyn Judge> = match self {
             Self::Chat(client) => chat_judge(remember(client.clone()), chat),
-            Self::Local(judge) => judge.clone(),
+            Self::Local(judge) | Self::Reward(_, judge) => judge.clone(),
         };
         match &chat.fallback {
             None => Ok(judge),
@@ -62,7 +91,7 @@ impl Prepared {
                 let judge = ChatJudge::new(client.clone(), chat_config(chat));
                 Ok(as_text(&judge.request(pair, setting, 0).await?))
             }
-            Self::Local(_) => Ok("this judge is sent no request\n".to_owned()),
+            Self::Local(_) | Self::Reward(..) => Ok("this judge is sent no request\n".to_owned()),
         }
     }
 
@@ -73,7 +102,7 @@ impl Prepared {
                 let client = client.clone();
                 Box::new(move || client.stats().limit.div_ceil(votes as usize) + WAITING)
             }
-            Self::Local(_) => Box::new(|| LOCAL_CONCURRENCY),
+            Self::Local(_) | Self::Reward(..) => Box::new(|| LOCAL_CONCURRENCY),
         }
     }
 }
@@ -178,7 +207,7 @@ fn local(spec: &JudgeSpec, chat: &ChatArgs) -> Result<Arc<dyn Judge>> {
         JudgeSpec::OpenAi { .. } => bail!("a chat model cannot be a fallback"),
         JudgeSpec::Embedded | JudgeSpec::Checkpoint(_) | JudgeSpec::Hub { .. } => {
             bail!(
-                "`{spec}` names a reward model on this machine, which this version cannot run yet"
+                "`{spec}` is a reward model, which always has a preference or fails; it cannot be a fallback"
             )
         }
     }

@@ -5,9 +5,12 @@ mod bar;
 mod benchmark;
 mod demo;
 mod eval;
+mod hub;
 mod judge;
+mod local_model;
 mod printer;
 mod report;
+mod score;
 
 use std::process::ExitCode;
 
@@ -57,6 +60,7 @@ fn carry_out(cli: Cli) -> anyhow::Result<Outcome> {
         match cli.command {
             Command::Demo(args) => demo::demo(args, cli.quiet).await,
             Command::Eval(args) => eval::eval(*args, cli.quiet).await,
+            Command::Score(args) => score::score(*args, cli.quiet).await,
             Command::Report(args) => report::report(args).await,
         }
     })

@@ -16,6 +16,11 @@ pub(crate) fn data(text: &str) -> Result<()> {
     }
 }
 
+/// Where data goes that comes bit by bit.
+pub(crate) fn stdout() -> io::Stdout {
+    io::stdout()
+}
+
 /// Tells the user something on stderr.
 #[expect(clippy::print_stderr, reason = "what is not data goes to stderr")]
 pub(crate) fn note(text: &str) {

@@ -64,6 +64,11 @@ impl AudioEncoder {
         })
     }
 
+    /// What it was loaded with.
+    pub fn config(&self) -> &AudioConfig {
+        &self.config
+    }
+
     /// Encodes pieces, each on its own.
     ///
     /// # Shapes

@@ -22,6 +22,11 @@ impl AudioProjection {
         })
     }
 
+    /// Frames that become a row.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
     /// Frames beyond the last whole group are left out.
     ///
     /// # Shapes

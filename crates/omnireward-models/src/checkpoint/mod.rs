@@ -1,12 +1,15 @@
 //! Checkpoints as folders of files: writing random ones, looking into them, finding what is wrong with them.
 //!
 //! Nothing here loads a model. [`layout`] is the one place that says which tensors a checkpoint has, and is what
-//! [`random`] writes by.
+//! [`random`] writes by, [`inspect`](inspect()) counts by and [`doctor`](doctor()) checks by.
 
 pub mod architecture;
+pub mod doctor;
+mod files;
 pub mod layout;
 mod published;
 pub mod random;
 
 pub use architecture::{Architecture, Family};
+pub use doctor::{Code, Examination, Finding, Golden, Severity, doctor, write_golden};
 pub use random::{RandomCheckpoint, Size, Written};

@@ -115,3 +115,23 @@ pub(super) fn processor() -> Value {
         "processor_class": "MiniCPMOProcessor"
     })
 }
+
+/// Fields of `preprocessor_config.json` on which the numbers depend.
+pub(super) const PREPROCESSING_FIELDS: [&str; 16] = [
+    "max_slice_nums",
+    "scale_resolution",
+    "patch_size",
+    "use_image_id",
+    "image_feature_size",
+    "im_start",
+    "im_end",
+    "slice_start",
+    "slice_end",
+    "unk",
+    "im_id_start",
+    "im_id_end",
+    "slice_mode",
+    "norm_mean",
+    "norm_std",
+    "version",
+];

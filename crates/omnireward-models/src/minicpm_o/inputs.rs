@@ -1,5 +1,7 @@
 //! What the processor hands to the towers.
 
+use serde::{Deserialize, Serialize};
+
 /// A picture, cut for the vision tower.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageInput {
@@ -10,7 +12,7 @@ pub struct ImageInput {
 }
 
 /// Slices of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grid {
     /// Slices side by side.
     pub columns: usize,

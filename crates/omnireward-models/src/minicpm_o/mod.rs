@@ -7,4 +7,4 @@ pub mod weights;
 
 pub use config::Config;
 pub use inputs::{AudioInput, Grid, ImageInput, MelPiece, Tile};
-pub use towers::Towers;
+pub use towers::{Fingerprint, Towers};

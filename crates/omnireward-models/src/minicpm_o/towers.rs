@@ -1,3 +1,9 @@
+mod fingerprint;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
 use candle_core::Tensor;
 
 use super::{
@@ -19,6 +25,7 @@ pub struct Towers {
     vision: Option<Vision>,
     audio: Option<Audio>,
     weights: Weights,
+    placement: Placement,
 }
 
 #[derive(Debug)]
@@ -27,6 +34,7 @@ struct Vision {
     resampler: Resampler,
     queries: usize,
     tiles_per_run: usize,
+    fingerprint: OnceLock<Fingerprint>,
 }
 
 #[derive(Debug)]
@@ -34,7 +42,11 @@ struct Audio {
     encoder: AudioEncoder,
     projection: AudioProjection,
     mask: AudioMask,
+    fingerprint: OnceLock<Fingerprint>,
 }
+
+/// A SHA-256 digest.
+pub type Fingerprint = [u8; 32];
 
 impl Towers {
     /// Takes each tower of which the checkpoint holds a part.
@@ -51,7 +63,18 @@ impl Towers {
                 .then(|| Audio::load(config, weights, placement))
                 .transpose()?,
             weights: weights.clone(),
+            placement: placement.clone(),
         })
+    }
+
+    /// Whether there is a vision tower.
+    pub fn sees(&self) -> bool {
+        self.vision.is_some()
+    }
+
+    /// Whether there is an audio tower.
+    pub fn hears(&self) -> bool {
+        self.audio.is_some()
     }
 
     /// Encodes pictures. Each tile is computed on its own, so how they are grouped makes no difference.
@@ -96,6 +119,51 @@ impl Towers {
         tower.encode(audio)
     }
 
+    /// What the features of a picture depend on besides the picture: the tensors of the vision tower and the resampler
+    /// as they are stored, the settings, the precision and the kind of device. Computed by all threads when first asked
+    /// for, which reads every one of those tensors.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the checkpoint has no vision tower.
+    pub fn vision_fingerprint(&self) -> Result<Fingerprint> {
+        let vision = self.vision.as_ref().ok_or_else(|| self.missing(VISION))?;
+        let settings = (vision.encoder.config(), vision.resampler.config());
+        self.fingerprint(
+            &vision.fingerprint,
+            &[VISION, RESAMPLER],
+            &format!("{settings:?}"),
+        )
+    }
+
+    /// The same for sound: the audio tower and its projection.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the checkpoint has no audio tower.
+    pub fn audio_fingerprint(&self) -> Result<Fingerprint> {
+        let audio = self.audio.as_ref().ok_or_else(|| self.missing(AUDIO))?;
+        let settings = (audio.encoder.config(), audio.projection.step(), audio.mask);
+        self.fingerprint(
+            &audio.fingerprint,
+            &[AUDIO, AUDIO_PROJECTION],
+            &format!("{settings:?}"),
+        )
+    }
+
+    fn fingerprint(
+        &self,
+        known: &OnceLock<Fingerprint>,
+        parts: &[&str],
+        settings: &str,
+    ) -> Result<Fingerprint> {
+        if let Some(known) = known.get() {
+            return Ok(*known);
+        }
+        let computed = fingerprint::of(&self.weights, parts, settings, &self.placement)?;
+        Ok(*known.get_or_init(|| computed))
+    }
+
     fn missing(&self, part: &str) -> Error {
         Error::MissingTensor {
             tensor: format!("{part}.*"),
@@ -111,6 +179,7 @@ impl Vision {
             resampler: Resampler::load(&config.resampler(), &weights.scope(RESAMPLER, placement))?,
             queries: config.query_num,
             tiles_per_run: config.vision_batch_size,
+            fingerprint: OnceLock::new(),
         })
     }
 
@@ -138,6 +207,7 @@ impl Audio {
                 &weights.scope(AUDIO_PROJECTION, placement),
             )?,
             mask: config.audio_mask(),
+            fingerprint: OnceLock::new(),
         })
     }
 

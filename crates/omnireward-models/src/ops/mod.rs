@@ -9,9 +9,12 @@ mod linear;
 mod norm;
 mod product;
 mod rotary;
+mod simd;
 
-pub use activation::{gelu_erf, gelu_tanh, swiglu};
-pub use attention::{AttentionItem, AttentionLayout, Visibility, attention};
+pub use activation::{
+    add, gelu_erf, gelu_erf_plain, gelu_tanh, gelu_tanh_plain, swiglu, swiglu_plain,
+};
+pub use attention::{AttentionItem, AttentionLayout, Visibility, attention, attention_plain};
 pub use linear::linear;
-pub use norm::{layer_norm, rms_norm};
-pub use rotary::rotate;
+pub use norm::{layer_norm, layer_norm_plain, rms_norm, rms_norm_plain};
+pub use rotary::{rotate, rotate_plain};

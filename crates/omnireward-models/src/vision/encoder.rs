@@ -57,6 +57,11 @@ impl VisionEncoder {
         })
     }
 
+    /// What it was loaded with.
+    pub fn config(&self) -> &VisionConfig {
+        &self.config
+    }
+
     /// Encodes tiles, each on its own.
     ///
     /// # Shapes

@@ -81,6 +81,11 @@ impl Resampler {
         })
     }
 
+    /// What it was loaded with.
+    pub fn config(&self) -> &ResamplerConfig {
+        &self.config
+    }
+
     /// Turns the patches of each tile into rows for the decoder.
     ///
     /// # Shapes

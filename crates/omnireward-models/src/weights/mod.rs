@@ -13,6 +13,8 @@ mod names;
 mod quantised;
 mod safetensors;
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{

@@ -1,5 +1,9 @@
 //! Tests of whole models.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has to stop")]
+
+mod doctor;
 mod random;
 
 mod packing;
 mod parity;
+mod processor;

@@ -11,13 +11,34 @@
 //! the other rows and columns, their number, the element's place, or the number of threads. Rows and columns at the
 //! edge go through the same kernel as all others, padded with zeros.
 
+#[cfg(target_arch = "x86_64")]
+#[expect(
+    unsafe_code,
+    reason = "uses intrinsics; its functions for others check what they need"
+)]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+#[expect(
+    unsafe_code,
+    reason = "uses intrinsics; its functions for others check what they need"
+)]
+mod avx512;
+#[expect(
+    unsafe_code,
+    reason = "cuts a borrow into rectangles; see its contract"
+)]
+mod output;
 mod pack;
 mod portable;
+mod scratch;
 mod tile;
 mod view;
+mod whole;
 
+pub(crate) use pack::Pack;
 pub(crate) use tile::{Block, Tile, tile};
 pub(crate) use view::{Element, View};
+pub(crate) use whole::{Output, product};
 
 #[cfg(test)]
 mod tests {

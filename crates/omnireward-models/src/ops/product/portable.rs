@@ -2,40 +2,26 @@
 
 use super::tile::{Lane, Tile};
 
-/// Sums of the largest tile of any kernel.
-pub(super) const LARGEST_TILE: usize = 12 * 32;
-
 /// The kernel for processors without one of their own; on aarch64, where 24 of 32 registers hold the sums, the usual one.
 pub(super) fn tile() -> Tile<f32> {
     if cfg!(target_arch = "aarch64") {
-        Tile {
-            name: "portable",
-            rows: 6,
-            columns: 16,
-            kernel: kernel::<f32, 6, 16>,
-        }
+        sized::<f32, 6, 16>()
     } else {
-        Tile {
-            name: "portable",
-            rows: 4,
-            columns: 8,
-            kernel: kernel::<f32, 4, 8>,
-        }
+        sized::<f32, 4, 8>()
     }
 }
 
-/// `a · b + c`, fused where the target does that in one instruction.
-#[inline(always)]
-pub(super) fn fused(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
-        a.mul_add(b, c)
-    } else {
-        a * b + c
+/// A kernel of this size. Those of other modules' sizes stand in for them in tests.
+pub(super) fn sized<L: Lane, const ROWS: usize, const COLUMNS: usize>() -> Tile<L> {
+    Tile {
+        name: "portable",
+        rows: ROWS,
+        columns: COLUMNS,
+        kernel: kernel::<L, ROWS, COLUMNS>,
     }
 }
 
-/// Does what every kernel does, for a tile of any size.
-pub(super) fn kernel<L: Lane, const ROWS: usize, const COLUMNS: usize>(
+fn kernel<L: Lane, const ROWS: usize, const COLUMNS: usize>(
     steps: usize,
     a: &[L],
     b: &[L],
@@ -52,12 +38,21 @@ pub(super) fn kernel<L: Lane, const ROWS: usize, const COLUMNS: usize>(
             }
         }
     }
-    for (totals, sums) in totals
+    for (total, sum) in totals
+        .as_flattened()
         .iter()
-        .zip(sums[..ROWS * COLUMNS].chunks_exact_mut(COLUMNS))
+        .zip(&mut sums[..ROWS * COLUMNS])
     {
-        for (total, sum) in totals.iter().zip(sums) {
-            *sum = if add { *sum + total } else { *total };
-        }
+        *sum = if add { *sum + total } else { *total };
+    }
+}
+
+/// `a · b + c`, fused where the target does that in one instruction.
+#[inline]
+pub(super) fn fused(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+        a.mul_add(b, c)
+    } else {
+        a * b + c
     }
 }

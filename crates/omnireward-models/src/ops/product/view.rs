@@ -3,9 +3,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 /// A number that a matrix may hold. Products are summed in `f32`, to which every such number widens without loss.
-pub(crate) trait Element:
-    super::pack::Load + Copy + Default + Send + Sync + 'static
-{
+pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     /// The same number as `f32`.
     fn widen(self) -> f32;
 
@@ -16,14 +14,14 @@ pub(crate) trait Element:
 }
 
 impl Element for f32 {
-    #[inline(always)]
+    #[inline]
     fn widen(self) -> f32 {
         self
     }
 }
 
 impl Element for bf16 {
-    #[inline(always)]
+    #[inline]
     fn widen(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
     }
@@ -34,7 +32,7 @@ impl Element for bf16 {
 }
 
 impl Element for f16 {
-    #[inline(always)]
+    #[inline]
     fn widen(self) -> f32 {
         self.to_f32()
     }
@@ -131,7 +129,7 @@ impl<'a, T> View<'a, T> {
 }
 
 impl<T: Copy> View<'_, T> {
-    #[inline(always)]
+    #[inline]
     pub(super) fn get(&self, row: usize, column: usize) -> T {
         self.data[row * self.row_stride + column * self.column_stride]
     }

@@ -14,6 +14,8 @@ use std::{path::Path, sync::Arc};
 use omnireward_core::{MediaRef, Modality, Part, PreferencePair};
 use omnireward_media::{Format, Limits, RgbImage, RgbaImage, audio::Waveform, mesh, sniff};
 
+use serde::{Deserialize, Serialize};
+
 use self::{config::ImageConfig, image::Slicer, tokens::Tokens};
 use super::{AudioPadding, Orientation, Preprocessing};
 use crate::{
@@ -78,7 +80,7 @@ pub enum MediumInput {
 }
 
 /// How many rows a medium has in a sequence, and in which arrangement.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MediumShape {
     /// A picture, sliced or not.
     Image {
@@ -98,6 +100,15 @@ pub enum MediumShape {
 }
 
 impl MediumInput {
+    /// The pictures that go through the vision tower: one, or a video's frames.
+    pub fn pictures(&self) -> &[ImageInput] {
+        match self {
+            Self::Image(image) => std::slice::from_ref(image),
+            Self::Video(frames) => frames,
+            Self::Audio(_) => &[],
+        }
+    }
+
     /// The shape that [`MiniCpmOProcessor::sequences`] asks for.
     pub fn shape(&self) -> MediumShape {
         match self {
