@@ -4,7 +4,10 @@
 //! threads of the default pool; the peak is measured again before each shape, since clocks change.
 #![cfg_attr(
     target_arch = "x86_64",
-    expect(unsafe_code, reason = "the peak is measured with the instructions that the kernels use")
+    expect(
+        unsafe_code,
+        reason = "the peak is measured with the instructions that the kernels use"
+    )
 )]
 
 use std::{hint::black_box, time::Instant};
@@ -15,7 +18,7 @@ use omnireward_models::{
     weights::Weight,
 };
 
-/// Rows, inner width, outer width: projections and feed-forward layers of Qwen2-0.5B and Qwen2-7B and of SigLIP, and
+/// Rows, inner width, outer width: projections and feed-forward layers of Qwen2-0.5B and Qwen2-7B and of `SigLIP`, and
 /// some with few rows, which the memory limits.
 const SHAPES: [(usize, usize, usize); 12] = [
     (512, 896, 896),
@@ -34,7 +37,11 @@ const SHAPES: [(usize, usize, usize); 12] = [
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn main() -> Result<()> {
-    println!("kernel: {}, threads: {}", product_kernel(), rayon::current_num_threads());
+    println!(
+        "kernel: {}, threads: {}",
+        product_kernel(),
+        rayon::current_num_threads()
+    );
     println!("GFLOP/s and share of the f32 peak; GB/s is the matrix read once");
     println!(
         "{:>20} {:>8} {:>16} {:>16} {:>16} {:>12}",
@@ -102,7 +109,10 @@ fn multiply_add(rounds: usize) -> f64 {
     #[target_feature(enable = "avx512f")]
     fn wide(rounds: usize) -> [__m512; 12] {
         let mut sums = black_box([1.0; 12]).map(|x| _mm512_set1_ps(x));
-        let (factor, term) = (_mm512_set1_ps(black_box(0.9)), _mm512_set1_ps(black_box(0.1)));
+        let (factor, term) = (
+            _mm512_set1_ps(black_box(0.9)),
+            _mm512_set1_ps(black_box(0.1)),
+        );
         for _ in 0..rounds {
             for sum in &mut sums {
                 *sum = _mm512_fmadd_ps(*sum, factor, term);
@@ -113,7 +123,10 @@ fn multiply_add(rounds: usize) -> f64 {
     #[target_feature(enable = "avx2,fma")]
     fn narrow(rounds: usize) -> [__m256; 12] {
         let mut sums = black_box([1.0; 12]).map(|x| _mm256_set1_ps(x));
-        let (factor, term) = (_mm256_set1_ps(black_box(0.9)), _mm256_set1_ps(black_box(0.1)));
+        let (factor, term) = (
+            _mm256_set1_ps(black_box(0.9)),
+            _mm256_set1_ps(black_box(0.1)),
+        );
         for _ in 0..rounds {
             for sum in &mut sums {
                 *sum = _mm256_fmadd_ps(*sum, factor, term);

@@ -7,6 +7,8 @@ use omnireward_eval::metrics::FailurePolicy;
 use omnireward_judges::JudgeSpec;
 use omnireward_models::processor::Preprocessing;
 
+use crate::model::ModelCommand;
+
 /// Says which of several responses is better, under a criterion in words, whatever they are made of.
 #[derive(Debug, Parser)]
 #[command(name = "omnireward", version, about, max_term_width = 100)]
@@ -29,6 +31,9 @@ pub(crate) enum Command {
     Score(Box<ScoreArgs>),
     /// Report on runs again: one, or several side by side.
     Report(ReportArgs),
+    /// Write, look into, examine or fetch a checkpoint.
+    #[command(subcommand)]
+    Model(ModelCommand),
 }
 
 #[derive(Debug, Args)]

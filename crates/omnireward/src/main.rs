@@ -8,6 +8,7 @@ mod eval;
 mod hub;
 mod judge;
 mod local_model;
+mod model;
 mod printer;
 mod report;
 mod score;
@@ -62,6 +63,7 @@ fn carry_out(cli: Cli) -> anyhow::Result<Outcome> {
             Command::Eval(args) => eval::eval(*args, cli.quiet).await,
             Command::Score(args) => score::score(*args, cli.quiet).await,
             Command::Report(args) => report::report(args).await,
+            Command::Model(command) => model::model(command, cli.quiet).await,
         }
     })
 }

@@ -1,8 +1,17 @@
 //! Log-mel spectrograms as Whisper's feature extractor makes them.
 
-use std::{fmt, ops::Range, sync::Arc, sync::LazyLock};
+mod block;
 
-use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
+use std::{
+    f64::consts::TAU,
+    fmt,
+    ops::Range,
+    sync::{Arc, LazyLock},
+};
+
+use rustfft::{Fft, FftPlanner};
+
+use block::write_logarithms;
 
 /// The sound that a spectrogram is taken of: one channel at this rate.
 const SAMPLE_RATE_HZ: usize = 16_000;
@@ -69,7 +78,7 @@ pub struct LogMel {
     config: LogMelConfig,
     window: Vec<f64>,
     filters: Vec<Filter>,
-    fft: Arc<dyn RealToComplex<f64>>,
+    fft: Arc<dyn Fft<f64>>,
 }
 
 impl fmt::Debug for LogMel {
@@ -96,7 +105,7 @@ impl LogMel {
             config,
             window: hann(),
             filters: slaney_filters(config.mels),
-            fft: RealFftPlanner::new().plan_fft_forward(WINDOW),
+            fft: FftPlanner::new().plan_fft_forward(WINDOW),
         }
     }
 
@@ -119,74 +128,19 @@ impl LogMel {
     }
 
     fn frames(&self, samples: &[f32], wanted: usize) -> Mel {
-        let mels = self.config.mels;
-        let all = self.length() / HOP;
         // Beyond these, a window holds silence alone.
-        let sounding = (samples.len() + WINDOW / 2).div_ceil(HOP).min(all);
-        let mut logs = self.logarithms(samples, sounding);
-        if sounding < all {
-            logs.resize(mels * (sounding + 1), FLOOR.log10() as f32);
-        }
-        let loudest = logs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let scaled = |log: f32| (log.max(loudest - RANGE) + 4.0) / 4.0;
-
-        let silence = scaled(FLOOR.log10() as f32);
-        let mut values = vec![silence; mels * wanted];
-        for (frame, logs) in logs
-            .chunks_exact(mels)
-            .enumerate()
-            .take(wanted.min(sounding))
-        {
-            for (mel, &log) in logs.iter().enumerate() {
-                values[mel * wanted + frame] = scaled(log);
-            }
+        let sounding = (samples.len() + WINDOW / 2).div_ceil(HOP);
+        let sounding = sounding.min(self.length() / HOP);
+        let mels = self.config.mels;
+        let mut values = vec![SILENCE; mels * wanted];
+        let loudest = write_logarithms(self, samples, sounding, &mut values);
+        for value in &mut values {
+            *value = (value.max(loudest - RANGE) + 4.0) / 4.0;
         }
         Mel {
             mels,
             frames: wanted,
             values,
-        }
-    }
-
-    /// `log₁₀` of the power in each band of the first `frames` frames: `[frames, mels]`.
-    fn logarithms(&self, samples: &[f32], frames: usize) -> Vec<f32> {
-        let mut input = vec![0.0; WINDOW];
-        let mut spectrum = vec![Complex::default(); BINS];
-        let mut scratch = self.fft.make_scratch_vec();
-        let mut power = [0.0; BINS];
-        let mut logs = Vec::with_capacity(self.config.mels * (frames + 1));
-        for frame in 0..frames {
-            self.windowed(samples, frame, &mut input);
-            self.fft
-                .process_with_scratch(&mut input, &mut spectrum, &mut scratch)
-                .expect("the buffers were made for this transform");
-            for (power, value) in power.iter_mut().zip(&spectrum) {
-                *power = value.norm_sqr();
-            }
-            logs.extend(
-                self.filters
-                    .iter()
-                    .map(|filter| filter.sum(&power).max(FLOOR).log10() as f32),
-            );
-        }
-        logs
-    }
-
-    fn windowed(&self, samples: &[f32], frame: usize, input: &mut [f64]) {
-        let start = frame * HOP;
-        match start.checked_sub(WINDOW / 2) {
-            Some(first) if first + WINDOW <= samples.len() => {
-                for ((value, &sample), weight) in
-                    input.iter_mut().zip(&samples[first..]).zip(&self.window)
-                {
-                    *value = f64::from(sample) * weight;
-                }
-            }
-            _ => {
-                for (offset, (value, weight)) in input.iter_mut().zip(&self.window).enumerate() {
-                    *value = self.reflected(samples, start + offset) * weight;
-                }
-            }
         }
     }
 
@@ -204,10 +158,13 @@ impl LogMel {
     }
 }
 
+/// The logarithm of [`FLOOR`].
+const SILENCE: f32 = -10.0;
+
 /// A periodic Hann window.
 fn hann() -> Vec<f64> {
     (0..WINDOW)
-        .map(|i| 0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / WINDOW as f64).cos())
+        .map(|i| 0.5 - 0.5 * (TAU * i as f64 / WINDOW as f64).cos())
         .collect()
 }
 
@@ -215,16 +172,6 @@ fn hann() -> Vec<f64> {
 struct Filter {
     bins: Range<usize>,
     weights: Vec<f64>,
-}
-
-impl Filter {
-    fn sum(&self, power: &[f64; BINS]) -> f64 {
-        power[self.bins.clone()]
-            .iter()
-            .zip(&self.weights)
-            .map(|(power, weight)| power * weight)
-            .sum()
-    }
 }
 
 /// Triangles between neighbouring points that are evenly spread in mel from 0 Hz to half the rate,

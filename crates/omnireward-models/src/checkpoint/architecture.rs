@@ -254,7 +254,7 @@ impl Architecture {
 pub const RESAMPLER_HEAD: usize = 128;
 
 /// The first name in `architectures`, or the model type where there is none.
-fn class(config: &Value) -> String {
+pub(super) fn class(config: &Value) -> String {
     config["architectures"][0]
         .as_str()
         .or_else(|| config["model_type"].as_str())

@@ -103,13 +103,6 @@ impl Survey {
             .retain(|file| listed.contains(&file.name) || file.name == VALUE_HEAD);
     }
 
-    /// A tensor and its file, wherever it is.
-    pub(super) fn find(&self, tensor: &str) -> Option<(&WeightFile, &StoredTensor)> {
-        self.all()
-            .find(|(_, name, _)| *name == tensor)
-            .map(|(file, _, tensor)| (file, tensor))
-    }
-
     /// Every tensor of every file.
     pub(super) fn all(&self) -> impl Iterator<Item = (&WeightFile, &str, &StoredTensor)> {
         self.files.iter().flat_map(|file| {

@@ -6,10 +6,13 @@
 pub mod architecture;
 pub mod doctor;
 mod files;
+mod heads;
+pub mod inspect;
 pub mod layout;
 mod published;
 pub mod random;
 
 pub use architecture::{Architecture, Family};
 pub use doctor::{Code, Examination, Finding, Golden, Severity, doctor, write_golden};
+pub use inspect::{Inspection, inspect};
 pub use random::{RandomCheckpoint, Size, Written};

@@ -35,7 +35,11 @@ pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tens
 }
 
 /// [`linear`], composed of the framework's operators: for other devices, and to check ours against.
-pub(crate) fn linear_plain(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tensor> {
+///
+/// # Shapes
+///
+/// As [`linear`].
+pub fn linear_plain(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = x.matmul(&weight.tensor(x.device(), x.dtype())?.t()?)?;
     match bias {
         Some(bias) => y.broadcast_add(&bias.to_dtype(x.dtype())?),
@@ -379,3 +383,6 @@ fn multiply_into<C: Output>(
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

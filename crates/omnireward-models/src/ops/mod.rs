@@ -15,6 +15,7 @@ pub use activation::{
     add, gelu_erf, gelu_erf_plain, gelu_tanh, gelu_tanh_plain, swiglu, swiglu_plain,
 };
 pub use attention::{AttentionItem, AttentionLayout, Visibility, attention, attention_plain};
-pub use linear::linear;
+pub use linear::{linear, linear_plain};
 pub use norm::{layer_norm, layer_norm_plain, rms_norm, rms_norm_plain};
+pub use product::product_kernel;
 pub use rotary::{rotate, rotate_plain};

@@ -7,3 +7,5 @@ mod random;
 mod packing;
 mod parity;
 mod processor;
+mod pairs;
+mod scorer;

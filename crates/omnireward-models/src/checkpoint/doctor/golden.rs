@@ -4,7 +4,7 @@ use omnireward_core::{PreferencePair, Response, Task};
 use serde::{Deserialize, Serialize};
 
 use super::{Code, Finding, Patient};
-use crate::{Error, Result, checkpoint::files};
+use crate::{Error, Precision, Result, checkpoint::files};
 
 /// The file of golden inputs, beside the weights.
 const GOLDEN: &str = "golden.json";
@@ -12,8 +12,8 @@ const GOLDEN: &str = "golden.json";
 /// Why pairs could not be scored.
 pub type ScoreError = Box<dyn StdError + Send + Sync>;
 
-/// Scores pairs: for each its responses' rewards.
-pub type Score<'a> = dyn Fn(&[PreferencePair]) -> Result<Vec<Vec<f64>>, ScoreError> + 'a;
+/// Scores pairs at a precision: for each its responses' rewards.
+pub type Score<'a> = dyn Fn(&[PreferencePair], Precision) -> Result<Vec<Vec<f64>>, ScoreError> + 'a;
 
 /// Pairs with the rewards that a checkpoint gave them when it was made, so that whoever runs it elsewhere, or later,
 /// can see that nothing has changed.
@@ -21,7 +21,7 @@ pub type Score<'a> = dyn Fn(&[PreferencePair]) -> Result<Vec<Vec<f64>>, ScoreErr
 #[serde(deny_unknown_fields)]
 pub struct Golden {
     /// The type of activations that the rewards were computed with.
-    pub dtype: String,
+    pub precision: Precision,
     /// How far a reward may be off, relative to its size or to one. Machines round differently.
     pub tolerance: f64,
     /// The pairs.
@@ -62,8 +62,11 @@ impl GoldenPair {
 impl Golden {
     /// Relative differences that are allowed where nothing else is said: rounding of single precision adds up to less
     /// than the first through 30 layers, and a `bf16` has three digits.
-    fn usual_tolerance(dtype: &str) -> f64 {
-        if dtype == "f32" { 1e-3 } else { 5e-2 }
+    const fn usual_tolerance(precision: Precision) -> f64 {
+        match precision {
+            Precision::F32 => 1e-3,
+            Precision::AsStored | Precision::Bf16 => 5e-2,
+        }
     }
 
     /// A few pairs of words, with no rewards yet.
@@ -131,21 +134,20 @@ impl Golden {
     }
 }
 
-/// Scores a few pairs and stores them with their rewards in the checkpoint's folder. `dtype` is the type of
-/// activations that `score` computes with, `f32` or `bf16`.
+/// Scores a few pairs and stores them with their rewards in the checkpoint's folder.
 ///
 /// # Errors
 ///
 /// Fails when the pairs cannot be scored or the file cannot be written.
-pub fn write_golden(dir: &Path, dtype: &str, score: &Score<'_>) -> Result<Golden, ScoreError> {
+pub fn write_golden(dir: &Path, precision: Precision, score: &Score<'_>) -> Result<Golden, ScoreError> {
     let mut pairs = Golden::unscored();
-    let rewards = score(&asked(&pairs))?;
+    let rewards = score(&asked(&pairs), precision)?;
     for (pair, rewards) in pairs.iter_mut().zip(rewards) {
         pair.rewards = rewards;
     }
     let golden = Golden {
-        dtype: dtype.to_owned(),
-        tolerance: Golden::usual_tolerance(dtype),
+        precision,
+        tolerance: Golden::usual_tolerance(precision),
         pairs,
     };
     let path = dir.join(GOLDEN);
@@ -189,7 +191,7 @@ pub(super) fn examine(patient: &mut Patient<'_>, score: Option<&Score<'_>>) {
     }
     let mend =
         "find out what changed since the file was written: weights, tokenizer, template or program";
-    match score(&asked(&golden.pairs)) {
+    match score(&asked(&golden.pairs), golden.precision) {
         Err(error) => {
             let problem = format!(
                 "the golden inputs cannot be scored: {}",

@@ -12,17 +12,11 @@ use crate::{
     checkpoint::{
         architecture::Readout,
         files::{StoredTensor, VALUE_HEAD, WeightFile, io, unwrapped},
+        heads,
         layout::Part,
     },
     weights::{Placement, Weights},
 };
-
-/// Layers of the heads that are known, by the kind of head.
-const KNOWN: [(&str, &[&str]); 3] = [
-    ("v_head.summary", &["v_head.summary"]),
-    ("score", &["score"]),
-    ("score.0 and score.2", &["score.0", "score.2"]),
-];
 
 pub(super) fn examine(patient: &mut Patient<'_>) {
     let survey = patient.survey;
@@ -34,21 +28,16 @@ pub(super) fn examine(patient: &mut Patient<'_>) {
         .filter(|(file, name, _)| is_heads(file, name))
         .collect();
     let names: BTreeSet<&str> = tensors.iter().map(|(_, name, _)| unwrapped(name)).collect();
-    let is_layer = |name: &&&str| {
-        KNOWN
-            .iter()
-            .any(|(_, layers)| layers.iter().any(|layer| is_of(name, layer)))
-    };
     let file = tensors
         .first()
         .map_or(VALUE_HEAD, |(file, _, _)| &file.name);
     if names.is_empty() {
         return examine_absence(patient);
     }
-    let unknown: Vec<&&str> = names.iter().filter(|name| !is_layer(name)).collect();
-    if let Some(first) = unknown.first() {
+    let mut unknown = names.iter().filter(|name| heads::kind_of(name).is_none());
+    if let Some(first) = unknown.next() {
         let problem = format!("`{first}` belongs to no head that is known");
-        return patient.report(unknown_head(file, problem).of(**first));
+        return patient.report(unknown_head(file, problem).of(*first));
     }
     // What is wrong with the numbers themselves is reported where they are.
     if tensors.iter().any(|(_, _, tensor)| !tensor.is_whole)
@@ -61,8 +50,7 @@ pub(super) fn examine(patient: &mut Patient<'_>) {
         return;
     };
     if let Err(error) = load(patient, &tensors, hidden) {
-        let kinds: Vec<&str> = kinds(&names);
-        let finding = match kinds[..] {
+        let finding = match heads::kinds(names.iter().copied())[..] {
             [one, other, ..] => {
                 let problem = format!(
                     "there are two heads, {one} and {other}, and they differ: {}",
@@ -75,24 +63,6 @@ pub(super) fn examine(patient: &mut Patient<'_>) {
         };
         patient.report(finding);
     }
-}
-
-fn is_of(name: &str, layer: &str) -> bool {
-    name.strip_prefix(layer)
-        .is_some_and(|rest| matches!(rest, ".weight" | ".bias"))
-}
-
-fn kinds(names: &BTreeSet<&str>) -> Vec<&'static str> {
-    let is_there = |layers: &[&str]| {
-        layers
-            .iter()
-            .any(|layer| names.iter().any(|name| is_of(name, layer)))
-    };
-    KNOWN
-        .iter()
-        .filter(|(_, layers)| is_there(layers))
-        .map(|(kind, _)| *kind)
-        .collect()
 }
 
 fn unknown_head(file: &str, problem: String) -> Finding {

@@ -9,7 +9,7 @@ use crate::{
     Error,
     checkpoint::{
         architecture::Family,
-        files,
+        files, inspect,
         published::{MINICPM_TOKENS, PLACEHOLDER, QWEN_TOKENS},
     },
     processor::ChatProcessor,
@@ -152,19 +152,19 @@ fn examine_declared(patient: &mut Patient<'_>, tokenizer: &Tokenizer, config: &V
 
 /// Fills the chat template in, where there is one: it must work, and give the same whenever it does.
 fn examine_template(patient: &mut Patient<'_>, tokenizer: &Tokenizer) {
-    let Some((file, source)) = template(patient) else {
+    let Some((file, source)) = inspect::template(patient.dir) else {
         return;
     };
-    if source.contains("strftime_now") {
+    if inspect::asks_for_date(&source) {
         let mend =
             "replace `strftime_now(…)` by a fixed date, or the lines that print it by nothing";
         let problem = "the template asks for today's date, so a reward would depend on the day";
         return patient
-            .report(Finding::defect(Code::TemplateDate, file, problem, mend).of("chat_template"));
+            .report(Finding::defect(Code::TemplateDate, &file, problem, mend).of("chat_template"));
     }
     let unusable = |problem: String| {
         let mend = "copy the template that the model was trained with";
-        Finding::defect(Code::TemplateUnusable, file, problem, mend).of("chat_template")
+        Finding::defect(Code::TemplateUnusable, &file, problem, mend).of("chat_template")
     };
     let rendered = match rendered(patient, tokenizer) {
         Ok(rendered) => rendered,
@@ -180,26 +180,11 @@ fn examine_template(patient: &mut Patient<'_>, tokenizer: &Tokenizer) {
         let problem = format!("the template prints a date (`{words}`)");
         let mend = "check that the model was trained with the same date, and keep it fixed";
         patient.report(
-            Finding::defect(Code::TemplateDate, file, problem, mend)
+            Finding::defect(Code::TemplateDate, &file, problem, mend)
                 .of("chat_template")
                 .warning(),
         );
     }
-}
-
-/// The chat template's file and text, whether it is one or several.
-fn template(patient: &Patient<'_>) -> Option<(&'static str, String)> {
-    const FILE: &str = "chat_template.jinja";
-    if let Ok(text) = std::fs::read_to_string(patient.dir.join(FILE)) {
-        return Some((FILE, text));
-    }
-    [TOKENIZER_CONFIG, "chat_template.json"]
-        .into_iter()
-        .find_map(|file| {
-            let json = files::json(patient.dir, file)?.ok()?;
-            let template = &json["chat_template"];
-            (!template.is_null()).then(|| (file, template.to_string()))
-        })
 }
 
 /// A conversation, as it is scored.

@@ -40,34 +40,10 @@ pub(crate) use tile::{Block, Tile, tile};
 pub(crate) use view::{Element, View};
 pub(crate) use whole::{Output, product};
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_block_of_packed_panels_is_multiplied() {
-        let a: Vec<f32> = (0..7 * 5).map(|i| i as f32 - 9.0).collect();
-        let b: Vec<f32> = (0..5 * 19).map(|i| (i % 11) as f32).collect();
-        let (a, b) = (View::new(&a, 7, 5), View::new(&b, 5, 19));
-        let tile = tile();
-        let mut rows = vec![0.0; tile.packed_rows(7, 5)];
-        let mut columns = vec![0.0; tile.packed_columns(19, 5)];
-        tile.pack_rows(a, &mut rows);
-        tile.pack_columns(b, &mut columns);
-        let mut out = vec![1.0; 7 * 20];
-        let block = Block {
-            data: &mut out,
-            rows: 7,
-            columns: 19,
-            row_stride: 20,
-        };
-        tile.multiply(&rows, &columns, 5, block, true);
-        for i in 0..7 {
-            for j in 0..19 {
-                let expected: f32 = (0..5).map(|k| a.get(i, k) * b.get(k, j)).sum();
-                assert_eq!(out[i * 20 + j], 1.0 + expected, "{i} {j}");
-            }
-            assert_eq!(out[i * 20 + 19], 1.0);
-        }
-    }
+/// The kernel that products of `f32` use on this processor, by its name: for reports.
+pub fn product_kernel() -> &'static str {
+    tile().name
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
+use super::super::simd;
+
 /// A number that a matrix may hold. Products are summed in `f32`, to which every such number widens without loss.
 pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     /// The same number as `f32`.
@@ -23,7 +25,7 @@ impl Element for f32 {
 impl Element for bf16 {
     #[inline]
     fn widen(self) -> f32 {
-        f32::from_bits(u32::from(self.to_bits()) << 16)
+        simd::Element::widen(self)
     }
 
     fn as_bf16(view: View<'_, Self>) -> Option<View<'_, bf16>> {

@@ -4,6 +4,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::{
+    super::simd,
     output::{self, Rectangle},
     pack::{self, Pack},
     scratch::{self, Kept, Purpose},
@@ -25,14 +26,9 @@ impl Output for f32 {
 }
 
 impl Output for bf16 {
-    /// To the nearest, ties to even; without a branch, so that loops over it are vectorised.
     #[inline]
     fn round(value: f32) -> Self {
-        let bits = value.to_bits();
-        let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-        let quiet = bits >> 16 | 0x40;
-        let is_nan = bits & 0x7fff_ffff > 0x7f80_0000;
-        bf16::from_bits(if is_nan { quiet } else { nearest } as u16)
+        simd::Element::narrow(value)
     }
 }
 
@@ -115,7 +111,7 @@ pub(super) fn product_with<L, A, B, C>(
 
 /// How `k` is cut.
 struct Depth {
-    depth: usize,
+    total: usize,
     block: usize,
     per_step: usize,
 }
@@ -126,14 +122,14 @@ impl Depth {
         let blocks = depth.div_ceil(limit).max(1);
         let block = depth.div_ceil(blocks).next_multiple_of(16).max(16);
         Self {
-            depth,
+            total: depth,
             block,
             per_step,
         }
     }
 
     fn steps(&self) -> usize {
-        self.depth.div_ceil(self.per_step)
+        self.total.div_ceil(self.per_step)
     }
 
     fn steps_per_block(&self) -> usize {
@@ -142,9 +138,9 @@ impl Depth {
 
     /// The ranges of `k`, in order; one empty range where there is nothing to sum.
     fn blocks(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
-        (0..self.depth.max(1))
+        (0..self.total.max(1))
             .step_by(self.block)
-            .map(|first| first..self.depth.min(first + self.block))
+            .map(|first| first..self.total.min(first + self.block))
     }
 }
 
@@ -168,7 +164,7 @@ fn product_of_slab<L, A, B, C>(
     let padded = a.rows().next_multiple_of(tile.rows);
     scratch::with(Purpose::Rows, padded * cut.steps(), |packed: &mut [L]| {
         let pack_block = |(block, to): (usize, &mut [L])| {
-            let depth = block * cut.block..cut.depth.min((block + 1) * cut.block);
+            let depth = block * cut.block..cut.total.min((block + 1) * cut.block);
             let steps = depth.len().div_ceil(L::DEPTH);
             let pack_panel = |(panel, to): (usize, &mut [L])| {
                 let first = panel * tile.rows;
@@ -248,7 +244,7 @@ fn run<L, B, C>(
                 |packed_columns: &mut [L]| {
                     for depth in cut.blocks() {
                         let steps = depth.len().div_ceil(L::DEPTH);
-                        let (first, last) = (depth.start == 0, depth.end == cut.depth);
+                        let (first, last) = (depth.start == 0, depth.end == cut.total);
                         let rows_of_block =
                             &packed[padded * depth.start / L::DEPTH..][..padded * steps];
                         let part = b.transposed().part(task.columns.clone(), depth);

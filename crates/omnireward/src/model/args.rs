@@ -1,0 +1,160 @@
+use std::{num::NonZeroU32, path::PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use omnireward_models::{
+    checkpoint::{Family, Size},
+    weights::StoredType,
+};
+use serde_json::Value;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Write a checkpoint with random weights, in the layout of a published one.
+    Random(RandomArgs),
+    /// Say what a checkpoint is, without loading it.
+    Inspect(InspectArgs),
+    /// Find everything that is wrong with a checkpoint; exits with 1 when it has defects.
+    Doctor(DoctorArgs),
+    /// Fetch a checkpoint and print its folder; goes on where an interrupted fetch stopped.
+    Pull(PullArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RandomArgs {
+    /// The folder to write; it appears when all is written.
+    #[arg(value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// MiniCPM-o-2.6 with a value head, or a sequence classifier for text.
+    #[arg(long, value_enum, default_value_t = KindArg::MinicpmO)]
+    pub(crate) kind: KindArg,
+
+    /// A megabyte, the smallest published size (20 million parameters for MiniCPM-o), or the size of 7 or 8 billion.
+    #[arg(long, value_enum, default_value_t = SizeArg::Tiny)]
+    pub(crate) size: SizeArg,
+
+    /// Layers of the decoder.
+    #[arg(long, value_name = "N")]
+    pub(crate) layers: Option<NonZeroU32>,
+
+    /// Another value for a field of `config.json`, such as `vision_config.num_hidden_layers=4`.
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = field)]
+    pub(crate) fields: Vec<(String, Value)>,
+
+    /// The type in which weights are stored.
+    #[arg(long, value_enum, default_value_t = DtypeArg::Bf16)]
+    pub(crate) dtype: DtypeArg,
+
+    /// What the numbers come from.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// A `tokenizer.json` to use instead of one that knows bytes and special tokens only.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: Option<PathBuf>,
+
+    /// The largest weight file, in megabytes.
+    #[arg(long, default_value = "5000", value_name = "MB")]
+    pub(crate) shard: NonZeroU32,
+
+    /// Replace a checkpoint that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KindArg {
+    MinicpmO,
+    Qwen2,
+    Qwen3,
+    Llama,
+}
+
+impl From<KindArg> for Family {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::MinicpmO => Self::MiniCpmO,
+            KindArg::Qwen2 => Self::Qwen2,
+            KindArg::Qwen3 => Self::Qwen3,
+            KindArg::Llama => Self::Llama,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SizeArg {
+    Tiny,
+    Small,
+    Full,
+}
+
+impl From<SizeArg> for Size {
+    fn from(size: SizeArg) -> Self {
+        match size {
+            SizeArg::Tiny => Self::Tiny,
+            SizeArg::Small => Self::Small,
+            SizeArg::Full => Self::Full,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DtypeArg {
+    Bf16,
+    F16,
+    F32,
+}
+
+impl From<DtypeArg> for StoredType {
+    fn from(dtype: DtypeArg) -> Self {
+        match dtype {
+            DtypeArg::Bf16 => Self::Bf16,
+            DtypeArg::F16 => Self::F16,
+            DtypeArg::F32 => Self::F32,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A folder, a `.safetensors` or `.gguf` file, or `hf:OWNER/NAME[@REVISION]`.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// A folder, or `hf:OWNER/NAME[@REVISION]`.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// Read every number, to find those that are not finite.
+    #[arg(long)]
+    pub(crate) deep: bool,
+
+    /// Store the rewards of a few pairs in the folder, for later examinations to compare with.
+    #[arg(long)]
+    pub(crate) write_golden: bool,
+
+    /// Print JSON instead of a list.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// `hf:OWNER/NAME[@REVISION]`.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+}
+
+/// `FIELD=VALUE`, where the value is JSON, or a word.
+fn field(text: &str) -> Result<(String, Value), String> {
+    let (field, value) = text.split_once('=').ok_or("expected FIELD=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((field.to_owned(), value))
+}

@@ -1,0 +1,69 @@
+//! `omnireward model`: checkpoints written, looked into, examined and fetched.
+
+mod args;
+mod doctor;
+mod inspect;
+mod table;
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::{Context, Result};
+use omnireward_models::checkpoint::RandomCheckpoint;
+
+use crate::{Outcome, bar::Bar, hub, printer};
+use args::{PullArgs, RandomArgs};
+
+pub(crate) use args::ModelCommand;
+
+pub(crate) async fn model(command: ModelCommand, quiet: bool) -> Result<Outcome> {
+    match command {
+        ModelCommand::Random(args) => tokio::task::block_in_place(|| random(&args, quiet)),
+        ModelCommand::Inspect(args) => inspect::inspect(&args, quiet).await,
+        ModelCommand::Doctor(args) => doctor::doctor(&args, quiet).await,
+        ModelCommand::Pull(args) => pull(&args, quiet).await,
+    }
+}
+
+fn random(args: &RandomArgs, quiet: bool) -> Result<Outcome> {
+    let layers = args.layers.map(|layers| ("num_hidden_layers".to_owned(), layers.get().into()));
+    let checkpoint = RandomCheckpoint {
+        overrides: layers.into_iter().chain(args.fields.clone()).collect(),
+        dtype: args.dtype.into(),
+        seed: args.seed,
+        tokenizer: args.tokenizer.clone(),
+        max_shard_bytes: args.shard.get() as usize * 1_000_000,
+        replace: args.force,
+        ..RandomCheckpoint::new(args.kind.into(), args.size.into())
+    };
+    let start = Instant::now();
+    let written = checkpoint
+        .write(&args.out, &Bar::new(quiet))
+        .with_context(|| format!("cannot write `{}`", args.out.display()))?;
+    if !quiet {
+        let seconds = start.elapsed().as_secs_f64();
+        printer::note(&format!(
+            "{} parameters, {} written in {seconds:.1} s",
+            table::grouped(written.parameters),
+            table::size(written.bytes),
+        ));
+    }
+    printer::data(&format!("{}\n", written.path.display()))?;
+    Ok(Outcome::Done)
+}
+
+async fn pull(args: &PullArgs, quiet: bool) -> Result<Outcome> {
+    let snapshot = hub::checkpoint(&args.model, quiet).await?;
+    if !quiet {
+        printer::note(&format!("revision {}", snapshot.revision));
+    }
+    printer::data(&format!("{}\n", snapshot.path.display()))?;
+    Ok(Outcome::Done)
+}
+
+/// What a name stands for, fetched if need be.
+async fn local(model: &str, quiet: bool) -> Result<PathBuf> {
+    if model.starts_with("hf:") {
+        return Ok(hub::checkpoint(model, quiet).await?.path);
+    }
+    Ok(PathBuf::from(model))
+}
