@@ -18,7 +18,7 @@ use ::image::{
 };
 use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 
-pub use resize::{crop, resize_bicubic, resize_nearest};
+pub use resize::{resize_bicubic, resize_nearest};
 
 use crate::{Error, Format, Limits, contain::contain, sniff::sniff_or_error};
 

@@ -2,6 +2,7 @@
 
 pub mod chat_server;
 mod data;
+pub mod pairs;
 
 pub use chat_server::{Behaviour, ChatServer, ChatServerConfig};
 pub use data::real_data;

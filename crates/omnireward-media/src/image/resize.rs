@@ -8,7 +8,7 @@
 
 mod kernels;
 
-use ::image::{RgbImage, imageops};
+use ::image::RgbImage;
 
 use super::rgb_image;
 use kernels::{horizontal, vertical};
@@ -84,19 +84,6 @@ fn nearest(old: u32, new: u32) -> impl Iterator<Item = usize> {
         at += step;
         index
     })
-}
-
-/// Cuts out the rectangle at (`left`, `top`) of the given size.
-///
-/// # Panics
-///
-/// When it reaches beyond the picture.
-pub fn crop(image: &RgbImage, left: u32, top: u32, width: u32, height: u32) -> RgbImage {
-    assert!(
-        left + width <= image.width() && top + height <= image.height(),
-        "the rectangle lies within the picture"
-    );
-    imageops::crop_imm(image, left, top, width, height).to_image()
 }
 
 /// Binary digits after the point of a weight.

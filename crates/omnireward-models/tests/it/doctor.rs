@@ -8,10 +8,13 @@ use std::{
 
 use half::bf16;
 use omnireward_core::{NoProgress, PreferencePair};
-use omnireward_models::{Precision, checkpoint::{
-    Code, Examination, Family, Finding, Golden, RandomCheckpoint, Severity, Size, doctor,
-    write_golden,
-}};
+use omnireward_models::{
+    Precision,
+    checkpoint::{
+        Code, Examination, Family, Finding, Golden, RandomCheckpoint, Severity, Size, doctor,
+        write_golden,
+    },
+};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
@@ -599,7 +602,8 @@ fn golden_inputs_that_give_other_rewards() {
         }
     };
     let patient = Patient::new();
-    let golden: Golden = write_golden(patient.folder.path(), Precision::Bf16, &letters(0.01)).unwrap();
+    let golden: Golden =
+        write_golden(patient.folder.path(), Precision::Bf16, &letters(0.01)).unwrap();
     let examine = |factor: f64| {
         patient.examine(&Examination {
             deep: false,

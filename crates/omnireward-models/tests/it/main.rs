@@ -7,5 +7,4 @@ mod random;
 mod packing;
 mod parity;
 mod processor;
-mod pairs;
 mod scorer;

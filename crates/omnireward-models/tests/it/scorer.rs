@@ -12,9 +12,8 @@ use omnireward_models::{
     processor::Preprocessing,
     weights::StoredType,
 };
+use omnireward_testkit::pairs::{criterion, nine_tasks, pair};
 use tempfile::TempDir;
-
-use crate::pairs::{criterion, nine_tasks, pair};
 
 fn checkpoint(family: Family, dtype: StoredType) -> TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -20,7 +20,10 @@ use crate::{Outcome, bar::Bar, printer};
 pub(super) async fn doctor(args: &DoctorArgs, quiet: bool) -> Result<Outcome> {
     let path = local(&args.model, quiet).await?;
     if path.is_file() {
-        bail!("`{}` is a file; the doctor examines folders", path.display());
+        bail!(
+            "`{}` is a file; the doctor examines folders",
+            path.display()
+        );
     }
     let findings = tokio::task::block_in_place(|| examine(&path, args, quiet))?;
     let defects = count(&findings, Severity::Defect);
@@ -46,10 +49,14 @@ fn examine(path: &Path, args: &DoctorArgs, quiet: bool) -> Result<Vec<Finding>> 
     let findings = checkpoint::doctor(path, &examination, &Bar::new(quiet))
         .with_context(|| format!("cannot examine `{}`", path.display()))?;
     if args.write_golden && count(&findings, Severity::Defect) == 0 {
-        let golden = checkpoint::write_golden(path, Precision::F32, &score)
-            .map_err(|error| anyhow::Error::from_boxed(error).context("cannot store golden rewards"))?;
+        let golden = checkpoint::write_golden(path, Precision::F32, &score).map_err(|error| {
+            anyhow::Error::from_boxed(error).context("cannot store golden rewards")
+        })?;
         if !quiet {
-            printer::note(&format!("{} stored", counted(golden.pairs.len(), "golden pair")));
+            printer::note(&format!(
+                "{} stored",
+                counted(golden.pairs.len(), "golden pair")
+            ));
         }
     }
     Ok(findings)
@@ -72,18 +79,27 @@ fn score(
 }
 
 fn count(findings: &[Finding], severity: Severity) -> usize {
-    let alike = findings.iter().filter(|finding| finding.severity == severity);
+    let alike = findings
+        .iter()
+        .filter(|finding| finding.severity == severity);
     alike.count()
 }
 
 fn page(path: &Path, args: &DoctorArgs, findings: &[Finding]) -> Page {
     let mut page = Page::new();
-    let (defects, warnings) = (count(findings, Severity::Defect), count(findings, Severity::Warning));
+    let (defects, warnings) = (
+        count(findings, Severity::Defect),
+        count(findings, Severity::Warning),
+    );
     let title = match (defects, warnings) {
         (0, 0) => "nothing is wrong".to_owned(),
         (defects, 0) => counted(defects, "defect"),
         (0, warnings) => counted(warnings, "warning"),
-        (defects, warnings) => format!("{} and {}", counted(defects, "defect"), counted(warnings, "warning")),
+        (defects, warnings) => format!(
+            "{} and {}",
+            counted(defects, "defect"),
+            counted(warnings, "warning")
+        ),
     };
     let title = page.strong(&title);
     page.line(&title);

@@ -80,7 +80,11 @@ fn title(page: &mut Page, inspection: &Inspection) {
         Format::Safetensors => "safetensors",
         Format::Gguf => "GGUF",
     };
-    let types: Vec<&str> = inspection.types.iter().map(|types| types.stored.as_str()).collect();
+    let types: Vec<&str> = inspection
+        .types
+        .iter()
+        .map(|types| types.stored.as_str())
+        .collect();
     page.paragraph(
         0,
         &format!(
@@ -94,12 +98,17 @@ fn title(page: &mut Page, inspection: &Inspection) {
 }
 
 fn parts(page: &mut Page, inspection: &Inspection) {
-    let head = format!("{:<17}{:>8} {:>16} {:>9} {:>6}", "part", "tensors", "parameters", "size", "share");
+    let head = format!(
+        "{:<17}{:>8} {:>16} {:>9} {:>6}",
+        "part", "tensors", "parameters", "size", "share"
+    );
     let head = page.faint(&head);
     page.line(&head);
     let total = inspection.bytes();
     for part in &inspection.parts {
-        let name = part.part.map_or_else(|| "other".to_owned(), |part| part.to_string());
+        let name = part
+            .part
+            .map_or_else(|| "other".to_owned(), |part| part.to_string());
         part_line(page, &name, part, total);
     }
     let all = PartSummary {
@@ -152,7 +161,10 @@ fn architecture(page: &mut Page, sizes: &Sizes) {
     );
     for (tower, shape) in [("vision", sizes.vision), ("audio", sizes.audio)] {
         if let Some((layers, hidden)) = shape {
-            page.entry(tower, &format!("{layers} layers of {}", grouped(hidden as u64)));
+            page.entry(
+                tower,
+                &format!("{layers} layers of {}", grouped(hidden as u64)),
+            );
         }
     }
 }
@@ -181,7 +193,9 @@ fn tokens(page: &mut Page, tokenizer: &TokenizerSummary) {
 }
 
 fn memory(page: &mut Page, inspection: &Inspection) {
-    let Some(memory) = inspection.memory else { return };
+    let Some(memory) = inspection.memory else {
+        return;
+    };
     page.entry(
         "memory",
         &format!(

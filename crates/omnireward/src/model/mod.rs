@@ -25,7 +25,9 @@ pub(crate) async fn model(command: ModelCommand, quiet: bool) -> Result<Outcome>
 }
 
 fn random(args: &RandomArgs, quiet: bool) -> Result<Outcome> {
-    let layers = args.layers.map(|layers| ("num_hidden_layers".to_owned(), layers.get().into()));
+    let layers = args
+        .layers
+        .map(|layers| ("num_hidden_layers".to_owned(), layers.get().into()));
     let checkpoint = RandomCheckpoint {
         overrides: layers.into_iter().chain(args.fields.clone()).collect(),
         dtype: args.dtype.into(),

@@ -117,7 +117,11 @@ pub(super) fn size(bytes: u64) -> String {
         return format!("{bytes} B");
     };
     let number = bytes as f64 / unit as f64;
-    let decimals = if number < 9.995 { 2 } else { usize::from(number < 99.95) };
+    let decimals = if number < 9.995 {
+        2
+    } else {
+        usize::from(number < 99.95)
+    };
     format!("{number:.decimals$} {name}")
 }
 
@@ -149,7 +153,10 @@ mod tests {
     #[test]
     fn words_are_wrapped_and_long_ones_left_whole() {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrapped("a incomprehensibilities b", 5), ["a", "incomprehensibilities", "b"]);
+        assert_eq!(
+            wrapped("a incomprehensibilities b", 5),
+            ["a", "incomprehensibilities", "b"]
+        );
         assert_eq!(wrapped("", 5), [""]);
         assert_eq!(tail("abcdef", 4), "…def");
     }

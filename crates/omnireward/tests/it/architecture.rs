@@ -35,7 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "omnireward-models",
         ],
     ),
-    ("omnireward-testkit", &[]),
+    ("omnireward-testkit", &["omnireward-core", "omnireward-media"]),
 ];
 
 /// Only the program may depend on what reads arguments or draws on a terminal.

@@ -5,7 +5,9 @@
 mod architecture;
 mod bad_days;
 mod kills;
+mod model;
 mod nine_tasks;
 mod program;
 mod published_figures;
+mod reward_models;
 mod support;

@@ -139,7 +139,11 @@ impl Golden {
 /// # Errors
 ///
 /// Fails when the pairs cannot be scored or the file cannot be written.
-pub fn write_golden(dir: &Path, precision: Precision, score: &Score<'_>) -> Result<Golden, ScoreError> {
+pub fn write_golden(
+    dir: &Path,
+    precision: Precision,
+    score: &Score<'_>,
+) -> Result<Golden, ScoreError> {
     let mut pairs = Golden::unscored();
     let rewards = score(&asked(&pairs), precision)?;
     for (pair, rewards) in pairs.iter_mut().zip(rewards) {

@@ -3,117 +3,59 @@ use std::{collections::HashMap, path::Path};
 use candle_core::{DType, Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::minicpm_o::{Grid, MelPiece};
+use crate::{
+    checkpoint::{
+        Architecture,
+        layout::{TensorSpec, tensors},
+    },
+    minicpm_o::{Grid, MelPiece},
+};
 
 const PATCH: usize = 3 * 14 * 14;
 const MELS: usize = 80;
 const BOTH: [DType; 2] = [DType::F32, DType::BF16];
 
-fn config() -> Config {
-    let json = json!({
-        "model_type": "minicpmo", "hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "intermediate_size": 64, "hidden_act": "silu", "rms_norm_eps": 1e-6,
-        "rope_theta": 1e6, "max_position_embeddings": 1000, "vocab_size": 100,
-        "drop_vision_last_layer": false, "query_num": 64, "audio_pool_step": 2,
+fn published() -> Value {
+    json!({
+        "architectures": ["MiniCPMO"], "model_type": "minicpmo", "hidden_size": 128,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
+        "intermediate_size": 64, "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+        "max_position_embeddings": 1000, "vocab_size": 100, "tie_word_embeddings": false,
+        "patch_size": 14, "drop_vision_last_layer": false, "query_num": 64, "audio_pool_step": 2,
         "vision_config": {
-            "hidden_size": 48, "intermediate_size": 100, "num_hidden_layers": 2, "num_attention_heads": 4,
-            "image_size": 980, "patch_size": 14
+            "hidden_size": 48, "intermediate_size": 100, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "image_size": 980, "patch_size": 14
         },
         "audio_config": {
-            "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 72
+            "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 4,
+            "encoder_ffn_dim": 72, "num_mel_bins": 80, "max_source_positions": 1500
         }
-    });
-    Config::from_json(&json, Path::new("config.json")).unwrap()
+    })
 }
 
-/// Random weights for [`config`], named as a checkpoint names them.
-struct Builder {
-    random: ChaCha8Rng,
-    tensors: HashMap<String, Tensor>,
+fn config() -> Config {
+    Config::from_json(&published(), Path::new("config.json")).unwrap()
 }
 
-impl Builder {
-    fn weights() -> HashMap<String, Tensor> {
-        let mut builder = Self {
-            random: ChaCha8Rng::seed_from_u64(7),
-            tensors: HashMap::new(),
-        };
-        builder.vision();
-        builder.audio();
-        builder.tensors
-    }
-
-    fn vision(&mut self) {
-        self.add("vpm.embeddings.patch_embedding.weight", &[48, 3, 14, 14]);
-        self.add("vpm.embeddings.patch_embedding.bias", &[48]);
-        self.add("vpm.embeddings.position_embedding.weight", &[4900, 48]);
-        for layer in 0..2 {
-            let layer = format!("vpm.encoder.layers.{layer}");
-            self.norm(&format!("{layer}.layer_norm1"), 48);
-            self.norm(&format!("{layer}.layer_norm2"), 48);
-            for part in ["q", "k", "v", "out"] {
-                self.linear(&format!("{layer}.self_attn.{part}_proj"), 48, 48);
-            }
-            self.linear(&format!("{layer}.mlp.fc1"), 100, 48);
-            self.linear(&format!("{layer}.mlp.fc2"), 48, 100);
-        }
-        self.norm("vpm.post_layernorm", 48);
-        self.add("resampler.query", &[64, 128]);
-        self.add("resampler.kv_proj.weight", &[128, 48]);
-        self.add("resampler.attn.in_proj_weight", &[384, 128]);
-        self.add("resampler.attn.in_proj_bias", &[384]);
-        self.linear("resampler.attn.out_proj", 128, 128);
-        for norm in ["ln_q", "ln_kv", "ln_post"] {
-            self.norm(&format!("resampler.{norm}"), 128);
-        }
-        self.add("resampler.proj", &[128, 128]);
-    }
-
-    fn audio(&mut self) {
-        self.add("apm.conv1.weight", &[32, MELS, 3]);
-        self.add("apm.conv1.bias", &[32]);
-        self.add("apm.conv2.weight", &[32, 32, 3]);
-        self.add("apm.conv2.bias", &[32]);
-        self.add("apm.embed_positions.weight", &[1500, 32]);
-        for layer in 0..2 {
-            let layer = format!("apm.layers.{layer}");
-            self.norm(&format!("{layer}.self_attn_layer_norm"), 32);
-            self.norm(&format!("{layer}.final_layer_norm"), 32);
-            for part in ["q", "v", "out"] {
-                self.linear(&format!("{layer}.self_attn.{part}_proj"), 32, 32);
-            }
-            self.add(&format!("{layer}.self_attn.k_proj.weight"), &[32, 32]);
-            self.linear(&format!("{layer}.fc1"), 72, 32);
-            self.linear(&format!("{layer}.fc2"), 32, 72);
-        }
-        self.norm("apm.layer_norm", 32);
-        self.linear("audio_projection_layer.linear1", 128, 32);
-        self.linear("audio_projection_layer.linear2", 128, 128);
-    }
-
-    fn linear(&mut self, name: &str, out: usize, inner: usize) {
-        self.add(&format!("{name}.weight"), &[out, inner]);
-        self.add(&format!("{name}.bias"), &[out]);
-    }
-
-    fn norm(&mut self, name: &str, width: usize) {
-        self.add(&format!("{name}.weight"), &[width]);
-        self.add(&format!("{name}.bias"), &[width]);
-    }
-
-    /// Numbers from −1 to 1, divided so that a layer keeps the size of what it is given.
-    fn add(&mut self, name: &str, shape: &[usize]) {
-        let inner: usize = shape.iter().skip(1).product();
-        let scale = (3.0 / inner as f32).sqrt();
-        let numbers: Vec<f32> = (0..shape.iter().product())
-            .map(|_| self.random.random_range(-1.0..1.0) * scale)
-            .collect();
-        let tensor = Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap();
-        self.tensors.insert(name.to_owned(), tensor);
-    }
+/// Random weights of all parts: numbers from −1 to 1, divided so that a layer keeps the size of what it is given.
+fn random_weights() -> HashMap<String, Tensor> {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let architecture = Architecture::from_json(&published(), Path::new("config.json")).unwrap();
+    tensors(&architecture)
+        .into_iter()
+        .map(|TensorSpec { name, shape, .. }| {
+            let inner: usize = shape.iter().skip(1).product();
+            let scale = (3.0 / inner as f32).sqrt();
+            let numbers: Vec<f32> = (0..shape.iter().product())
+                .map(|_| random.random_range(-1.0..1.0) * scale)
+                .collect();
+            let tensor = Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap();
+            (name, tensor)
+        })
+        .collect()
 }
 
 fn placed(dtype: DType) -> Placement {
@@ -128,7 +70,7 @@ fn load(tensors: HashMap<String, Tensor>, dtype: DType) -> Towers {
 }
 
 fn towers(dtype: DType) -> Towers {
-    load(Builder::weights(), dtype)
+    load(random_weights(), dtype)
 }
 
 fn tile(rows: usize, columns: usize) -> Tile {
@@ -270,7 +212,7 @@ fn rows_and_columns_are_not_the_same() {
 
 #[test]
 fn a_shifted_position_table_shows() {
-    let mut tensors = Builder::weights();
+    let mut tensors = random_weights();
     let expected = encode(&load(tensors.clone(), DType::F32), &tile(8, 6));
     let table = tensors
         .get_mut("vpm.embeddings.position_embedding.weight")
@@ -366,7 +308,7 @@ fn visible_padding_reaches_the_last_chunk_only() {
 
 #[test]
 fn the_chunk_mask_matters() {
-    let weights = Weights::in_memory(Builder::weights());
+    let weights = Weights::in_memory(random_weights());
     let mut config = config();
     config.audio_chunk_length = -1.0;
     let whole = Towers::load(&config, &weights, &placed(DType::F32)).unwrap();
@@ -408,7 +350,7 @@ fn damaged_towers_are_refused_by_tensor() {
         "apm.conv2.weight",
         "audio_projection_layer.linear2.weight",
     ] {
-        let mut tensors = Builder::weights();
+        let mut tensors = random_weights();
         let tensor = tensors.remove(name).unwrap();
         let load = |tensors| {
             Towers::load(&config(), &Weights::in_memory(tensors), &placed(DType::F32)).unwrap_err()
@@ -461,7 +403,7 @@ fn fingerprints_follow_what_features_depend_on() {
     assert_eq!(threads(1, || again.audio_fingerprint()).unwrap(), audio);
     assert_ne!(towers(DType::BF16).vision_fingerprint().unwrap(), vision);
 
-    let mut tensors = Builder::weights();
+    let mut tensors = random_weights();
     let bias = tensors
         .get_mut("audio_projection_layer.linear1.bias")
         .unwrap();
@@ -474,7 +416,7 @@ fn fingerprints_follow_what_features_depend_on() {
     slower.audio_pool_step = 5;
     let slower = Towers::load(
         &slower,
-        &Weights::in_memory(Builder::weights()),
+        &Weights::in_memory(random_weights()),
         &placed(DType::F32),
     )
     .unwrap();

@@ -1,4 +1,4 @@
-//! Pairs of all nine tasks, with media made here.
+//! Pairs of all nine tasks, with media made here, for tests that must not depend on files.
 
 use std::sync::Arc;
 
@@ -11,12 +11,13 @@ use omnireward_core::{
 };
 use omnireward_media::audio::Waveform;
 
-/// One pair of each task. `seed` changes words and media.
-pub(crate) fn nine_tasks(seed: u32) -> Vec<PreferencePair> {
+/// One pair of each task. `seed` changes words and media; odd seeds have a criterion.
+pub fn nine_tasks(seed: u32) -> Vec<PreferencePair> {
     Task::ALL.map(|task| pair(task, seed)).to_vec()
 }
 
-pub(crate) fn pair(task: Task, seed: u32) -> PreferencePair {
+/// One pair of `task`.
+pub fn pair(task: Task, seed: u32) -> PreferencePair {
     let words = format!("Which is closer to number {seed}?");
     let mut prompt = vec![Part::Text(words)];
     if let Some(modality) = task
@@ -35,11 +36,14 @@ pub(crate) fn pair(task: Task, seed: u32) -> PreferencePair {
     pair
 }
 
-pub(crate) fn criterion(seed: u32) -> Criterion {
-    Criterion::new(format!("The one that fits rule {seed} is better.")).unwrap()
+/// A criterion that differs by `seed`.
+pub fn criterion(seed: u32) -> Criterion {
+    Criterion::new(format!("The one that fits rule {seed} is better."))
+        .expect("the wording is not blank")
 }
 
-pub(crate) fn medium(modality: Modality, seed: u32, name: &str) -> MediaRef {
+/// A small medium that differs by `seed`.
+pub fn medium(modality: Modality, seed: u32, name: &str) -> MediaRef {
     let bytes = match modality {
         Modality::Text => unreachable!("text is no medium"),
         // One in three is large enough to be sliced.
@@ -59,7 +63,8 @@ pub(crate) fn medium(modality: Modality, seed: u32, name: &str) -> MediaRef {
     }
 }
 
-pub(crate) fn picture(width: u32, seed: u32) -> RgbImage {
+/// A picture of 4 by 3 that differs by `seed`.
+pub fn picture(width: u32, seed: u32) -> RgbImage {
     RgbImage::from_fn(width, 3 * width / 4, |x, y| {
         image::Rgb([
             (x * (seed % 7 + 1)) as u8,
@@ -72,14 +77,16 @@ pub(crate) fn picture(width: u32, seed: u32) -> RgbImage {
 fn video(seed: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = GifEncoder::new(&mut bytes);
-    encoder.set_repeat(Repeat::Infinite).unwrap();
+    encoder
+        .set_repeat(Repeat::Infinite)
+        .expect("a vector can be written to");
     for index in 0..6 {
         let frame = picture(64, 40 * index + seed);
         let frame: RgbaImage = image::DynamicImage::from(frame).into_rgba8();
         let delay = Delay::from_numer_denom_ms(300, 1);
         encoder
             .encode_frame(Frame::from_parts(frame, 0, 0, delay))
-            .unwrap();
+            .expect("a vector can be written to");
     }
     drop(encoder);
     bytes
