@@ -45,16 +45,22 @@ impl Progress for Bar {
             total.map_or_else(ProgressBar::new_spinner, ProgressBar::new)
         };
         let template = if total.is_some() {
-            "{prefix} {bar:28.cyan/dim} {pos}/{len} · {rate} · {eta} left  {msg}"
+            "{prefix} {bar:28.cyan/dim} {done}/{all} · {rate} · {eta} left  {msg}"
         } else {
-            "{prefix} {spinner} {pos} · {rate}  {msg}"
+            "{prefix} {spinner} {done} · {rate}  {msg}"
         };
         bar.set_style(
             ProgressStyle::with_template(template)
                 .expect("the template is fixed")
+                // A bar that cannot be written to is not drawn.
+                .with_key("done", |state: &ProgressState, line: &mut dyn Write| {
+                    let _ = line.write_str(&short(state.pos() as f64));
+                })
+                .with_key("all", |state: &ProgressState, line: &mut dyn Write| {
+                    let _ = line.write_str(&short(state.len().unwrap_or(0) as f64));
+                })
                 .with_key("rate", |state: &ProgressState, line: &mut dyn Write| {
-                    // A bar that cannot be written to is not drawn.
-                    let _ = write!(line, "{:.1}/s", state.per_sec());
+                    let _ = write!(line, "{}/s", short(state.per_sec()));
                 })
                 .progress_chars("━━─"),
         );
@@ -80,12 +86,12 @@ impl Progress for Bar {
                 let total = stage
                     .bar
                     .length()
-                    .map_or_else(String::new, |n| format!("/{n}"));
+                    .map_or_else(String::new, |n| format!("/{}", short(n as f64)));
                 eprintln!(
-                    "{}: {}{total}, {:.1}/s, {:.0} s left  {note}",
+                    "{}: {}{total}, {}/s, {:.0} s left  {note}",
                     stage.name,
-                    stage.bar.position(),
-                    stage.bar.per_sec(),
+                    short(stage.bar.position() as f64),
+                    short(stage.bar.per_sec()),
                     stage.bar.eta().as_secs_f64(),
                 );
             }
@@ -98,5 +104,15 @@ impl Progress for Bar {
                 stage.bar.finish_and_clear();
             }
         });
+    }
+}
+
+/// A count in a few characters: bytes run into billions.
+fn short(count: f64) -> String {
+    match count {
+        1e9.. => format!("{:.2}G", count / 1e9),
+        1e6.. => format!("{:.1}M", count / 1e6),
+        count if count.fract() == 0.0 => format!("{count}"),
+        count => format!("{count:.1}"),
     }
 }

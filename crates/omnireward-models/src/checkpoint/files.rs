@@ -14,6 +14,9 @@ use crate::{Error, Result};
 /// The file that says which shard holds which tensor.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
+/// The file of a checkpoint that is not cut into shards.
+pub(super) const WHOLE: &str = "model.safetensors";
+
 /// The file of a value head.
 pub(super) const VALUE_HEAD: &str = "value_head.safetensors";
 
@@ -91,16 +94,25 @@ impl Survey {
                 Err(problem) => survey.index_problem = Some(problem),
             }
         }
-        survey.leave_out_unlisted();
+        survey.leave_out_unread();
         Ok(survey)
     }
 
-    /// A file that no index mentions is not part of a checkpoint that has one; the value head's is.
-    fn leave_out_unlisted(&mut self) {
-        let Some(index) = &self.index else { return };
-        let listed: BTreeSet<&String> = index.values().collect();
+    /// Leaves out files that are not read: with an index those that it does not name, and without one everything
+    /// beside `model.safetensors`. The value head's file always counts.
+    fn leave_out_unread(&mut self) {
+        let listed: BTreeSet<String> = match &self.index {
+            Some(index) => index.values().cloned().collect(),
+            None if self.files.iter().any(|file| file.name == WHOLE) => [WHOLE.to_owned()].into(),
+            None => return,
+        };
         self.files
             .retain(|file| listed.contains(&file.name) || file.name == VALUE_HEAD);
+    }
+
+    /// Whether there are weights, a value head aside.
+    pub(super) fn has_body(&self) -> bool {
+        self.files.iter().any(|file| file.name != VALUE_HEAD)
     }
 
     /// Every tensor of every file.

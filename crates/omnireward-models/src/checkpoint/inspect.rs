@@ -527,3 +527,82 @@ pub(super) fn template(dir: &Path) -> Option<(String, String)> {
 pub(super) fn asks_for_date(template: &str) -> bool {
     template.contains("strftime_now")
 }
+
+#[cfg(test)]
+mod tests {
+    use omnireward_core::NoProgress;
+
+    use super::*;
+    use crate::checkpoint::{RandomCheckpoint, Size};
+
+    #[test]
+    fn a_checkpoint_is_summed_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = RandomCheckpoint {
+            max_shard_bytes: 400_000,
+            ..RandomCheckpoint::new(Family::MiniCpmO, Size::Tiny)
+        };
+        let written = checkpoint.write(folder.path(), &NoProgress).unwrap();
+        let inspection = inspect(folder.path()).unwrap();
+        assert_eq!(inspection.parameters(), written.parameters);
+        assert_eq!(inspection.bytes(), written.bytes);
+        assert_eq!(inspection.heads, [HeadKind::Value]);
+        assert_eq!(inspection.class, "MiniCPMO");
+        assert_eq!(inspection.notes, [""; 0]);
+        let parts: Vec<Option<Part>> = inspection.parts.iter().map(|part| part.part).collect();
+        let silent = Part::ALL.into_iter().filter(|part| *part != Part::Speech);
+        assert!(silent.map(Some).eq(parts));
+        let head = inspection.parts.last().unwrap();
+        assert_eq!((head.tensors, head.parameters, head.bytes), (2, 129, 258));
+        let in_files: usize = inspection.files.iter().map(|file| file.tensors).sum();
+        let in_parts: usize = inspection.parts.iter().map(|part| part.tensors).sum();
+        assert_eq!((in_files, inspection.files.len() > 3), (in_parts, true));
+        let memory = inspection.memory.unwrap();
+        assert_eq!(memory.weights + memory.unread, written.bytes);
+        assert_eq!(
+            memory.unread,
+            2 * 314 * 128 * 2,
+            "the table and the output matrix"
+        );
+    }
+
+    #[test]
+    fn a_single_file_is_looked_into_too() {
+        let folder = tempfile::tempdir().unwrap();
+        RandomCheckpoint::new(Family::Qwen2, Size::Tiny)
+            .write(folder.path(), &NoProgress)
+            .unwrap();
+        let whole = inspect(folder.path()).unwrap();
+        let file = inspect(&folder.path().join("model.safetensors")).unwrap();
+        assert_eq!(
+            (file.parts, file.sizes, file.heads),
+            (whole.parts, whole.sizes, whole.heads)
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = RandomCheckpoint {
+            max_shard_bytes: 400_000,
+            ..RandomCheckpoint::new(Family::MiniCpmO, Size::Tiny)
+        };
+        checkpoint.write(folder.path(), &NoProgress).unwrap();
+        let index = files::json(folder.path(), files::INDEX).unwrap().unwrap();
+        let shard = index["weight_map"]["apm.conv1.bias"].as_str().unwrap();
+        std::fs::remove_file(folder.path().join(shard)).unwrap();
+        let inspection = inspect(folder.path()).unwrap();
+        let missing = inspection
+            .files
+            .iter()
+            .find(|file| file.name == shard)
+            .unwrap();
+        assert_eq!(missing.bytes, None);
+        assert!(
+            inspection
+                .notes
+                .iter()
+                .any(|note| note == "1 weight file is missing")
+        );
+    }
+}

@@ -114,7 +114,7 @@ pub enum Role {
     Bias,
 }
 
-/// A part of `config.json`'s promise that may be absent: who reads a reward does without.
+/// Whether a reward can be read without a part.
 pub fn is_optional(part: Part) -> bool {
     matches!(part, Part::Output | Part::Speech)
 }

@@ -204,6 +204,28 @@ fn an_index_that_points_elsewhere() {
 }
 
 #[test]
+fn shards_without_an_index() {
+    let patient = Patient::sharded();
+    let index = "model.safetensors.index.json";
+    fs::write(patient.path(index), "{}").unwrap();
+    patient.suffers_from(Code::IndexWrong, index, None);
+    fs::remove_file(patient.path(index)).unwrap();
+    patient.suffers_from(Code::IndexWrong, index, None);
+}
+
+#[test]
+fn files_that_are_not_read_do_not_matter() {
+    let patient = Patient::new();
+    fs::write(
+        patient.path("consolidated.safetensors"),
+        "not even a header",
+    )
+    .unwrap();
+    fs::write(patient.path("training_args.bin"), "a pickle").unwrap();
+    assert_eq!(patient.findings(), []);
+}
+
+#[test]
 fn a_missing_tensor() {
     let patient = Patient::new();
     patient.operate(MODEL, |tensors| drop(tensors.remove(Q_PROJ)));

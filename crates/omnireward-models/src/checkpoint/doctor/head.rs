@@ -11,7 +11,7 @@ use crate::{
     Head, Result,
     checkpoint::{
         architecture::Readout,
-        files::{StoredTensor, VALUE_HEAD, WeightFile, io, unwrapped},
+        files::{StoredTensor, VALUE_HEAD, WHOLE, WeightFile, io, unwrapped},
         heads,
         layout::Part,
     },
@@ -90,10 +90,8 @@ fn examine_absence(patient: &mut Patient<'_>) {
         patient.report(Finding::defect(Code::Pickle, pickle, problem, mend));
     } else if !(is_hidden && readout != Some(Readout::Language)) {
         let (file, problem) = match readout {
-            Some(Readout::Classes(_)) => ("model.safetensors", "there is no `score.weight`"),
-            Some(Readout::TwoLayers(_)) => {
-                ("model.safetensors", "there are no `score.0` and `score.2`")
-            }
+            Some(Readout::Classes(_)) => (WHOLE, "there is no `score.weight`"),
+            Some(Readout::TwoLayers(_)) => (WHOLE, "there are no `score.0` and `score.2`"),
             _ => (VALUE_HEAD, "there is no reward head, only a language model"),
         };
         let mend = "copy the head that was trained with these weights; a new one would give rewards without meaning";

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Code, Finding, Patient};
 use crate::checkpoint::{
-    files::{INDEX, StoredTensor, VALUE_HEAD, WeightFile, unwrapped},
+    files::{INDEX, StoredTensor, VALUE_HEAD, WHOLE, WeightFile, unwrapped},
     layout::{self, Part, TensorSpec},
 };
 
@@ -38,8 +38,7 @@ fn examine_files(patient: &mut Patient<'_>) {
         .iter()
         .filter(|name| !name.starts_with("value_head"))
         .collect();
-    let has_weights = survey.files.iter().any(|file| file.name != VALUE_HEAD);
-    if has_weights || survey.index.is_some() {
+    if survey.has_body() || survey.index.is_some() {
         return;
     }
     match pickles.first() {
@@ -60,12 +59,7 @@ fn examine_files(patient: &mut Patient<'_>) {
             let problem =
                 "there are no weights: neither `model.safetensors` nor shards with an index";
             let mend = "copy the weights into the folder";
-            patient.report(Finding::defect(
-                Code::WeightsMissing,
-                "model.safetensors",
-                problem,
-                mend,
-            ));
+            patient.report(Finding::defect(Code::WeightsMissing, WHOLE, problem, mend));
         }
     }
 }
@@ -76,7 +70,14 @@ fn examine_index(patient: &mut Patient<'_>) {
     if let Some(problem) = &survey.index_problem {
         patient.report(Finding::defect(Code::IndexWrong, INDEX, problem, mend));
     }
-    let Some(index) = &survey.index else { return };
+    let Some(index) = &survey.index else {
+        let is_whole = survey.files.iter().any(|file| file.name == WHOLE);
+        if survey.has_body() && !is_whole && survey.index_problem.is_none() {
+            let problem = "there are shards, and no index that says what is in them";
+            patient.report(Finding::defect(Code::IndexWrong, INDEX, problem, mend));
+        }
+        return;
+    };
     let there: BTreeMap<&str, &WeightFile> = survey
         .files
         .iter()
@@ -242,13 +243,12 @@ fn lost_tensors<'a>(patient: &Patient<'a>) -> Lost<'a> {
         .files
         .iter()
         .any(|file| !is_headed(file) && file.name != VALUE_HEAD);
-    let has_any = survey.files.iter().any(|file| file.name != VALUE_HEAD);
     Lost {
         names: index
             .filter(|(_, file)| is_lost(file))
             .map(|(tensor, _)| unwrapped(tensor))
             .collect(),
-        everything: survey.index.is_none() && (has_unreadable || !has_any),
+        everything: survey.index.is_none() && (has_unreadable || !survey.has_body()),
     }
 }
 
@@ -287,5 +287,5 @@ fn unknown(file: &WeightFile, name: &str) -> Finding {
 fn missing_tensor(spec: &TensorSpec) -> Finding {
     let problem = format!("`{}` of shape {:?} is in no file", spec.name, spec.shape);
     let mend = format!("save the model again, with its {}", spec.part);
-    Finding::defect(Code::TensorMissing, "model.safetensors", problem, mend).of(&spec.name)
+    Finding::defect(Code::TensorMissing, WHOLE, problem, mend).of(&spec.name)
 }
