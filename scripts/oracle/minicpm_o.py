@@ -60,7 +60,9 @@ class Vision(nn.Module):
 
     def buckets(self, count):
         thresholds = torch.arange(1 / self.side, 1.0, 1 / self.side)
-        return torch.bucketize(torch.arange(0, 1 - 1e-6, 1 / count), thresholds, right=True)
+        # The original divides by a tensor, so the step has been rounded to f32; for some counts that decides a bucket.
+        step = (1 / torch.tensor(count)).item()
+        return torch.bucketize(torch.arange(0, 1 - 1e-6, step), thresholds, right=True)
 
 
 class Resampler(nn.Module):

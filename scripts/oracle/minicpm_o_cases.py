@@ -86,7 +86,10 @@ PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 def text_only(generator):
-    return {"sequences": [sequence([9, 40], [], generator)]}
+    """Responses of many lengths to one prompt."""
+    prompt = text(9, PLACEHOLDER, generator)
+    lengths = (40, 1, 2, 3, 5, 8, 13, 21, 34, 55, 17, 26)
+    return {"sequences": [join([prompt, text(length, PLACEHOLDER, generator)]) for length in lengths]}
 
 
 def single_image(generator):

@@ -4,12 +4,14 @@
 //! stands around the layers, the same for whole towers by adding up, and the share of each operator. Each figure is the
 //! smallest of several runs. An argument `f32` or `bf16` leaves out the other.
 
-use std::{hint::black_box, path::Path, sync::Arc, time::Instant};
+use std::{collections::HashMap, hint::black_box, path::Path, sync::Arc, time::Instant};
 
 use candle_core::{DType, Device, Tensor};
-use omnireward_core::NoProgress;
 use omnireward_models::{
-    checkpoint::{Family, RandomCheckpoint, Size},
+    checkpoint::{
+        Architecture,
+        layout::{Part, TensorSpec, tensors},
+    },
     minicpm_o::{AudioInput, Config, ImageInput, MelPiece, Tile, Towers, weights as parts},
     ops::{
         AttentionItem, AttentionLayout, Visibility, attention, gelu_erf, gelu_tanh, layer_norm,
@@ -17,6 +19,7 @@ use omnireward_models::{
     },
     weights::{Placement, Scope, Weight, Weights},
 };
+use serde_json::{Value, json};
 
 const LAYERS: [usize; 2] = [1, 3];
 const VISION_LAYERS: usize = 27;
@@ -35,11 +38,9 @@ fn main() {
         (named("f32") || named("bf16")) && !named(dtype.as_str())
     };
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let [shallow, deep] = LAYERS.map(|layers| {
-        let path = folder.path().join(layers.to_string());
-        checkpoint(layers, &path);
-        path
-    });
+    let path = folder.path().join("towers.safetensors");
+    write(&path);
+    let weights = Weights::open(&path).expect("the weights were just written");
     println!("threads {}", rayon::current_num_threads());
     for dtype in [DType::F32, DType::BF16] {
         if skipped(dtype) {
@@ -50,7 +51,7 @@ fn main() {
             device: Device::Cpu,
             dtype,
         };
-        let [(few, _), (more, weights)] = [&shallow, &deep].map(|path| open(path, &placement));
+        let [few, more] = LAYERS.map(|layers| load(layers, &weights, &placement));
         let layers = (LAYERS[1] - LAYERS[0]) as f64;
         let report = |what: &str, depth: usize, work: &dyn Fn(&Towers)| {
             let [few, more] = [&few, &more].map(|towers| seconds(|| work(towers)));
@@ -96,22 +97,48 @@ fn main() {
     }
 }
 
-fn checkpoint(layers: usize, path: &Path) {
-    RandomCheckpoint::new(Family::MiniCpmO, Size::Full)
-        .with("num_hidden_layers", 1)
-        .with("vocab_size", 1024)
-        .with("intermediate_size", 128)
-        .with("vision_config.num_hidden_layers", layers)
-        .with("audio_config.encoder_layers", layers)
-        .write(path, &NoProgress)
-        .expect("a checkpoint of a gigabyte can be written");
+/// `config.json` of the published model, its towers cut to `layers`.
+fn published(layers: usize) -> Value {
+    json!({
+        "architectures": ["MiniCPMO"], "model_type": "minicpmo", "hidden_size": 3584,
+        "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
+        "intermediate_size": 18944, "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+        "max_position_embeddings": 32768, "vocab_size": 151_700, "tie_word_embeddings": false,
+        "patch_size": 14, "drop_vision_last_layer": false, "query_num": 64, "audio_pool_step": 2,
+        "vision_config": {
+            "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": layers,
+            "num_attention_heads": 16, "image_size": 980, "patch_size": 14
+        },
+        "audio_config": {
+            "d_model": 1024, "encoder_layers": layers, "encoder_attention_heads": 16,
+            "encoder_ffn_dim": 4096, "num_mel_bins": MELS, "max_source_positions": 1500
+        }
+    })
 }
 
-fn open(path: &Path, placement: &Placement) -> (Towers, Weights) {
-    let config = Config::read(path).expect("the configuration was just written");
-    let weights = Weights::open(path).expect("the weights were just written");
-    let towers = Towers::load(&config, &weights, placement).expect("they fit each other");
-    (towers, weights)
+/// Writes the towers of a checkpoint with as many layers as any run needs.
+fn write(path: &Path) {
+    let architecture = Architecture::from_json(&published(LAYERS[1]), path)
+        .expect("the configuration is a published one");
+    let towers: HashMap<String, Tensor> = tensors(&architecture)
+        .into_iter()
+        .filter(|tensor| tensor.part != Part::Language && tensor.part != Part::Output)
+        .map(|TensorSpec { name, shape, .. }| {
+            let inner: usize = shape.iter().skip(1).product();
+            let spread = (inner as f64).powf(-0.5);
+            let tensor = Tensor::randn(0.0, spread as f32, shape, &Device::Cpu)
+                .and_then(|tensor| tensor.to_dtype(DType::BF16))
+                .expect("memory suffices");
+            (name, tensor)
+        })
+        .collect();
+    candle_core::safetensors::save(&towers, path).expect("half a gigabyte can be written");
+}
+
+fn load(layers: usize, weights: &Weights, placement: &Placement) -> Towers {
+    Config::from_json(&published(layers), weights.origin())
+        .and_then(|config| Towers::load(&config, weights, placement))
+        .expect("configuration and weights fit each other")
 }
 
 fn picture(tiles: usize) -> ImageInput {

@@ -4,7 +4,7 @@
 #
 #     crates/omnireward-models/benches/peer/run.sh [--cases t2t-bf16,forward-f32] [--repeats N] [--small] [--list]
 #
-# Sets up the reference's Python environment (6 GB), writes random checkpoints into the cache folder (up to 6 GB,
+# Sets up the reference's Python environment (6 GB), writes random checkpoints into the cache folder (up to 13 GB,
 # kept for the next run), builds the Rust side, and prints medians, ratios and peak memory; --json FILE keeps them.
 # --small has the same cases at toy sizes: it shows that everything works, not how fast.
 set -euo pipefail

@@ -177,20 +177,17 @@ impl Family {
 
 /// Rotary positions in either spelling: `rope_theta` beside `rope_scaling`, or both inside `rope_parameters`.
 fn rope(text: &Fields, family: Family) -> Result<Rope> {
-    let (theta, scaling) = match text.object("rope_parameters")? {
-        Some(parameters) => {
-            let theta = parameters.positive("rope_theta")?;
-            let theta = parameters.required("rope_theta", theta)?;
-            (theta, rope_scaling(&parameters, text)?)
-        }
-        None => {
-            let theta = text.positive("rope_theta")?.or(family.theta());
-            let scaling = match text.object("rope_scaling")? {
-                Some(scaling) => rope_scaling(&scaling, text)?,
-                None => RopeScaling::None,
-            };
-            (text.required("rope_theta", theta)?, scaling)
-        }
+    let (theta, scaling) = if let Some(parameters) = text.object("rope_parameters")? {
+        let theta = parameters.positive("rope_theta")?;
+        let theta = parameters.required("rope_theta", theta)?;
+        (theta, rope_scaling(&parameters, text)?)
+    } else {
+        let theta = text.positive("rope_theta")?.or(family.theta());
+        let scaling = match text.object("rope_scaling")? {
+            Some(scaling) => rope_scaling(&scaling, text)?,
+            None => RopeScaling::None,
+        };
+        (text.required("rope_theta", theta)?, scaling)
     };
     if let Some(part) = text.positive("partial_rotary_factor")?
         && (part - 1.0).abs() > f64::EPSILON
@@ -305,4 +302,235 @@ fn check_window(config: &DecoderConfig, text: &Fields) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The text fields of the published MiniCPM-o-2.6.
+    fn minicpm_o() -> Value {
+        json!({
+            "architectures": ["MiniCPMO"],
+            "model_type": "minicpmo",
+            "hidden_size": 3584,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "intermediate_size": 18944,
+            "hidden_act": "silu",
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 1_000_000.0,
+            "max_position_embeddings": 32768,
+            "vocab_size": 151_700,
+            "tie_word_embeddings": false,
+            "use_sliding_window": false,
+            "sliding_window": 131_072,
+            "max_window_layers": 28,
+        })
+    }
+
+    fn with(mut config: Value, fields: &Value) -> Value {
+        for (name, value) in fields.as_object().expect("fields") {
+            config[name] = value.clone();
+        }
+        config
+    }
+
+    fn read(config: &Value) -> Result<DecoderConfig> {
+        DecoderConfig::from_json(config, Path::new("config.json"))
+    }
+
+    #[test]
+    fn the_published_model_is_read_field_by_field() {
+        assert_eq!(
+            read(&minicpm_o()).expect("it is complete"),
+            DecoderConfig {
+                hidden: 3584,
+                layers: 28,
+                heads: 28,
+                kv_heads: 4,
+                head_dim: 128,
+                intermediate: 18944,
+                vocabulary: 151_700,
+                max_positions: 32768,
+                norm_eps: 1e-6,
+                rope: Rope {
+                    theta: 1e6,
+                    scaling: RopeScaling::None,
+                },
+                biases: Biases {
+                    qkv: true,
+                    output: false,
+                    mlp: false,
+                },
+                qk_norm: false,
+                tied_embeddings: false,
+            }
+        );
+    }
+
+    #[test]
+    fn families_differ_in_their_switches() {
+        let qwen3 = with(
+            minicpm_o(),
+            &json!({ "model_type": "qwen3", "head_dim": 64, "attention_bias": false }),
+        );
+        let qwen3 = read(&qwen3).expect("it is complete");
+        assert_eq!((qwen3.head_dim, qwen3.qk_norm), (64, true));
+        assert_eq!(qwen3.biases, Biases::default());
+
+        let llama = with(
+            minicpm_o(),
+            &json!({
+                "model_type": "llama", "num_key_value_heads": null, "rope_theta": null,
+                "attention_bias": true, "mlp_bias": true, "tie_word_embeddings": true,
+            }),
+        );
+        let llama = read(&llama).expect("old releases lack these fields");
+        assert_eq!((llama.kv_heads, llama.tied_embeddings), (28, true));
+        assert!((llama.rope.theta - 10_000.0).abs() < f64::EPSILON);
+        let all = Biases {
+            qkv: true,
+            output: true,
+            mlp: true,
+        };
+        assert_eq!(llama.biases, all);
+    }
+
+    #[test]
+    fn fields_may_stand_under_text_config() {
+        let mut text = with(minicpm_o(), &json!({ "model_type": "qwen2" }));
+        text.as_object_mut()
+            .expect("an object")
+            .remove("tie_word_embeddings");
+        let nested =
+            json!({ "model_type": "some_vlm", "tie_word_embeddings": true, "text_config": text });
+        let config = read(&nested).expect("it is complete");
+        assert_eq!((config.hidden, config.tied_embeddings), (3584, true));
+        let broken = json!({ "model_type": "some_vlm", "text_config": { "model_type": "qwen2" } });
+        let error = read(&broken).expect_err("all is missing").to_string();
+        assert_eq!(
+            error,
+            "`text_config.hidden_size` in `config.json`: it is missing"
+        );
+    }
+
+    #[test]
+    fn both_spellings_of_rope_are_read() {
+        let llama3 = json!({
+            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        });
+        let old = with(minicpm_o(), &json!({ "rope_scaling": llama3 }));
+        let inside = with(llama3, &json!({ "rope_theta": 1e6 }));
+        let new = with(
+            minicpm_o(),
+            &json!({ "rope_theta": null, "rope_parameters": inside }),
+        );
+        let rope = read(&old).expect("the old spelling").rope;
+        assert_eq!(read(&new).expect("the new spelling").rope, rope);
+        assert!(matches!(
+            rope.scaling,
+            RopeScaling::Llama3 {
+                original_positions: 8192,
+                ..
+            }
+        ));
+        let oldest = json!({ "rope_scaling": { "type": "linear", "factor": 2.0 } });
+        assert_eq!(
+            read(&with(minicpm_o(), &oldest))
+                .expect("linear")
+                .rope
+                .scaling,
+            RopeScaling::Linear { factor: 2.0 }
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_field() {
+        let cases = [
+            (json!({ "hidden_size": null }), "`hidden_size`", "missing"),
+            (
+                json!({ "vocab_size": "many" }),
+                "`vocab_size`",
+                "whole number",
+            ),
+            (
+                json!({ "num_hidden_layers": 0 }),
+                "`num_hidden_layers`",
+                "above 0",
+            ),
+            (
+                json!({ "rms_norm_eps": -1e-6 }),
+                "`rms_norm_eps`",
+                "above 0",
+            ),
+            (
+                json!({ "num_key_value_heads": 5 }),
+                "`num_key_value_heads`",
+                "28",
+            ),
+            (json!({ "num_attention_heads": 27 }), "`hidden_size`", "27"),
+            (json!({ "head_dim": 127 }), "`head_dim`", "odd"),
+            (json!({ "hidden_act": "gelu" }), "`hidden_act`", "gelu"),
+            (json!({ "rope_theta": null }), "`rope_theta`", "missing"),
+            (
+                json!({ "partial_rotary_factor": 0.5 }),
+                "`partial_rotary_factor`",
+                "0.5",
+            ),
+            (
+                json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }),
+                "`rope_scaling.rope_type`",
+                "`yarn` is not supported",
+            ),
+            (
+                json!({ "rope_scaling": { "type": "mrope", "mrope_section": [16, 24, 24] } }),
+                "`rope_scaling.type`",
+                "`mrope` is not supported",
+            ),
+            (
+                json!({ "rope_scaling": { "rope_type": "linear" } }),
+                "`rope_scaling.factor`",
+                "missing",
+            ),
+            (
+                json!({ "use_sliding_window": true, "sliding_window": 4096, "max_window_layers": 21 }),
+                "`sliding_window`",
+                "`4096`",
+            ),
+            (
+                json!({ "use_sliding_window": true, "sliding_window": 4096,
+                        "layer_types": ["full_attention", "sliding_attention"] }),
+                "`sliding_window`",
+                "`4096`",
+            ),
+        ];
+        for (fields, field, reason) in cases {
+            let error = read(&with(minicpm_o(), &fields))
+                .expect_err("a mistake")
+                .to_string();
+            assert!(
+                error.starts_with(&format!("{field} in `config.json`: ")) && error.contains(reason),
+                "{fields}: {error}"
+            );
+        }
+        let unused = [
+            json!({ "use_sliding_window": true }),
+            json!({ "use_sliding_window": true, "sliding_window": 4096, "max_window_layers": 28 }),
+            json!({ "use_sliding_window": true, "sliding_window": 4096, "layer_types": ["full_attention"] }),
+        ];
+        for window in unused {
+            read(&with(minicpm_o(), &window)).expect("no sequence can be longer");
+        }
+        let error =
+            read(&with(minicpm_o(), &json!({ "model_type": "mamba" }))).expect_err("unknown");
+        assert!(
+            matches!(error, Error::UnknownArchitecture { .. }),
+            "{error}"
+        );
+    }
 }

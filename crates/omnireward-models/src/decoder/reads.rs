@@ -122,10 +122,14 @@ fn beginning(path: &[Range<usize>], len: usize) -> Vec<Range<usize>> {
 mod tests {
     use super::*;
 
-    fn item(queries: Range<usize>, keys: &[Range<usize>], visibility: Visibility) -> AttentionItem {
+    fn item(
+        queries: Range<usize>,
+        keys: &[(usize, usize)],
+        visibility: Visibility,
+    ) -> AttentionItem {
         AttentionItem {
             queries,
-            keys: keys.to_vec(),
+            keys: keys.iter().map(|(start, end)| *start..*end).collect(),
             visibility,
         }
     }
@@ -137,10 +141,10 @@ mod tests {
             queries: 17,
             keys: 17,
             items: vec![
-                item(0..4, &[0..4], Causal),
-                item(9..12, &[9..12], Full),
-                item(4..9, &[0..4, 4..9], Causal),
-                item(12..17, &[12..17], Chunks(2)),
+                item(0..4, &[(0, 4)], Causal),
+                item(9..12, &[(9, 12)], Full),
+                item(4..9, &[(0, 4), (4, 9)], Causal),
+                item(12..17, &[(12, 17)], Chunks(2)),
             ],
         };
         let reads = Reads::new(&layout, &[15, 6, 3, 7, 10, 6, 4]);
@@ -152,11 +156,11 @@ mod tests {
                 queries: 6,
                 keys: 17,
                 items: vec![
-                    item(0..1, &[0..4], Causal),
-                    item(1..2, &[0..4, 4..5], Causal),
-                    item(2..4, &[0..4, 4..8], Causal),
-                    item(4..5, &[9..12], Full),
-                    item(5..6, &[12..16], Full),
+                    item(0..1, &[(0, 4)], Causal),
+                    item(1..2, &[(0, 4), (4, 5)], Causal),
+                    item(2..4, &[(0, 4), (4, 8)], Causal),
+                    item(4..5, &[(9, 12)], Full),
+                    item(5..6, &[(12, 16)], Full),
                 ],
             }
         );

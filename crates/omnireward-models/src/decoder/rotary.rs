@@ -111,3 +111,69 @@ pub(super) struct Rotary {
     pub(super) cos: Tensor,
     pub(super) sin: Tensor,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_close(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            let apart = (found / expected - 1.0).abs();
+            assert!(apart < 3e-7, "{found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn frequencies_are_those_of_the_reference() {
+        // `ROPE_INIT_FUNCTIONS` of transformers 4.57.6, heads of 16.
+        let of = |scaling| {
+            let theta = 500_000.0;
+            Rope { theta, scaling }.frequencies(16)
+        };
+        let plain = [
+            1.0,
+            0.193_922_76,
+            0.037_606_03,
+            0.007_292_665,
+            0.001_414_213_4,
+            0.000_274_248_2,
+            5.318_295_7e-5,
+            1.031_338_5e-5,
+        ];
+        assert_close(&of(RopeScaling::None), &plain);
+        let linear = RopeScaling::Linear { factor: 4.0 };
+        assert_close(&of(linear), &plain.map(|frequency| frequency / 4.0));
+        let llama3 = RopeScaling::Llama3 {
+            factor: 8.0,
+            low_frequency: 1.0,
+            high_frequency: 4.0,
+            original_positions: 8192,
+        };
+        let mut expected = plain;
+        expected[4] = 0.000_524_846;
+        for stretched in &mut expected[5..] {
+            *stretched /= 8.0;
+        }
+        assert_close(&of(llama3), &expected);
+    }
+
+    #[test]
+    fn tables_turn_each_pair_by_its_position() {
+        let rope = Rope {
+            theta: 100.0,
+            scaling: RopeScaling::None,
+        };
+        let tables = rope
+            .tables(&[0, 3], 4, &Device::Cpu)
+            .expect("on the processor");
+        let cos: Vec<Vec<f32>> = tables.cos.to_vec2().expect("two rows");
+        let sin: Vec<Vec<f32>> = tables.sin.to_vec2().expect("two rows");
+        assert_eq!(
+            (cos[0].as_slice(), sin[0].as_slice()),
+            (&[1.0, 1.0][..], &[0.0, 0.0][..])
+        );
+        assert_close(&cos[1], &[3.0_f32.cos(), 0.3_f32.cos()]);
+        assert_close(&sin[1], &[3.0_f32.sin(), 0.3_f32.sin()]);
+    }
+}

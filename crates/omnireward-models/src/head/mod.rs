@@ -165,3 +165,6 @@ impl Head {
         round(&linear(&round(x)?, &weight, bias.as_ref())?)
     }
 }
+
+#[cfg(test)]
+mod tests;

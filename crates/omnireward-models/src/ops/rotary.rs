@@ -122,15 +122,37 @@ impl<T: Element> Kernel for RotateRow<'_, T> {
         for (x, to) in heads.zip(self.to.chunks_exact_mut(2 * half)) {
             let (x_first, x_second) = x.split_at(half);
             let (first, second) = to.split_at_mut(half);
-            let tables = self.cos.iter().zip(self.sin);
-            let from = x_first.iter().zip(x_second);
-            for ((to, from), table) in first.iter_mut().zip(second).zip(from).zip(tables) {
-                let (cos, sin) = (round::<T>(*table.0), round::<T>(*table.1));
-                let (a, b) = (from.0.widen(), from.1.widen());
-                *to.0 = T::narrow(round::<T>(a * cos) - round::<T>(b * sin));
-                *to.1 = T::narrow(round::<T>(b * cos) + round::<T>(a * sin));
+            let mut at = 0;
+            while at + 16 <= half {
+                let tables = [&self.cos[at..], &self.sin[at..]];
+                let to = [&mut first[at..], &mut second[at..]];
+                turn::<T, 16>([&x_first[at..], &x_second[at..]], tables, to);
+                at += 16;
+            }
+            while at < half {
+                let tables = [&self.cos[at..], &self.sin[at..]];
+                let to = [&mut first[at..], &mut second[at..]];
+                turn::<T, 1>([&x_first[at..], &x_second[at..]], tables, to);
+                at += 1;
             }
         }
+    }
+}
+
+/// Turns the first `N` pairs. They are collected before they are written, so that the compiler need not fear that what
+/// is written is read again.
+#[inline(always)]
+fn turn<T: Element, const N: usize>(x: [&[T]; 2], tables: [&[f32]; 2], to: [&mut [T]; 2]) {
+    let ([a, b], [cos, sin]) = (x.map(|x| &x[..N]), tables.map(|table| &table[..N]));
+    let mut turned = [[T::ZERO; N]; 2];
+    for i in 0..N {
+        let (cos, sin) = (round::<T>(cos[i]), round::<T>(sin[i]));
+        let (a, b) = (a[i].widen(), b[i].widen());
+        turned[0][i] = T::narrow(round::<T>(a * cos) - round::<T>(b * sin));
+        turned[1][i] = T::narrow(round::<T>(b * cos) + round::<T>(a * sin));
+    }
+    for (to, turned) in to.into_iter().zip(turned) {
+        to[..N].copy_from_slice(&turned);
     }
 }
 

@@ -10,6 +10,7 @@ use tokenizers::Tokenizer;
 
 use crate::{
     Error, Result, Row,
+    media_cache::hex,
     processor::chat::{
         files::Files,
         template::{Message, Template},
@@ -227,10 +228,6 @@ fn tokenizer_error(path: &Path, reason: String) -> Error {
         path: path.to_owned(),
         reason,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

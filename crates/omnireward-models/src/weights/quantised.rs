@@ -56,28 +56,37 @@ impl Quantised {
         kind(self.blocks.dtype)
     }
 
-    /// `x · Wᵀ`, with the matrix expanded piece by piece into `x`'s type.
+    /// `x · Wᵀ`: [`linear`](Self::linear) without a bias.
     ///
     /// # Shapes
     ///
     /// `x`: `[rows, in]`; returns `[rows, out]` in `x`'s type.
     pub fn multiply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        self.linear(x, None)
+    }
+
+    /// `x · Wᵀ + b`, with the matrix expanded piece by piece into `x`'s type.
+    ///
+    /// # Shapes
+    ///
+    /// `x`: `[rows, in]`; `bias`: `[out]`; returns `[rows, out]` in `x`'s type.
+    pub fn linear(&self, x: &Tensor, bias: Option<&Tensor>) -> candle_core::Result<Tensor> {
         let (out, inner) = self.dims;
         if self.device.is_some() {
-            return ops::linear(
-                x,
-                &Weight::Tensor(self.tensor(x.device(), x.dtype())?),
-                None,
-            );
+            let whole = self.tensor(x.device(), x.dtype())?;
+            return ops::linear(x, &Weight::Tensor(whole), bias);
         }
         let rows = (PIECE / inner.max(1)).clamp(1, out.max(1));
         let pieces = (0..out)
             .step_by(rows)
             .map(|start| {
-                let piece = self
-                    .blocks
-                    .tensor(start..(start + rows).min(out), inner, x.dtype())?;
-                ops::linear(x, &Weight::Tensor(piece.to_device(x.device())?), None)
+                let end = (start + rows).min(out);
+                let piece = self.blocks.tensor(start..end, inner, x.dtype())?;
+                let bias = bias
+                    .map(|bias| bias.narrow(0, start, end - start)?.contiguous())
+                    .transpose()?;
+                let piece = Weight::Tensor(piece.to_device(x.device())?);
+                ops::linear(x, &piece, bias.as_ref())
             })
             .collect::<candle_core::Result<Vec<_>>>()?;
         Tensor::cat(&pieces, 1)

@@ -178,7 +178,11 @@ impl Entry {
         let Placement { device, dtype } = placement;
         match &self.source {
             Source::Memory { tensor, .. } => {
-                let matrix = tensor.reshape(dims)?;
+                // A tensor that is trained stays itself, so that its gradient is found under its own name.
+                let matrix = match tensor.dims() {
+                    [out, inner] if (*out, *inner) == dims => tensor.clone(),
+                    _ => tensor.reshape(dims)?,
+                };
                 Ok(Weight::Tensor(if device.is_cpu() {
                     matrix
                 } else {

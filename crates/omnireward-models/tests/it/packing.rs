@@ -248,7 +248,7 @@ fn family_of_sequences(longest: usize) -> impl Strategy<Value = Vec<Vec<u32>>> {
             let mut sequences = vec![first];
             for (from, cut, own) in pieces {
                 let source = from.get(&sequences);
-                let mut sequence = source[..cut.index(source.len()) + 1].to_vec();
+                let mut sequence = source[..=cut.index(source.len())].to_vec();
                 sequence.extend(own);
                 sequences.push(sequence);
             }

@@ -4,5 +4,5 @@
 
 mod decoders;
 mod inputs;
-// mod minicpm_o;
+mod minicpm_o;
 mod reference;

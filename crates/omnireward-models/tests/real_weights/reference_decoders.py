@@ -149,9 +149,13 @@ def model(reader, family):
 
 
 @torch.no_grad()
+def log_probabilities(model, ids):
+    return torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
+
+
 def run(model, ids):
     """Log-probabilities of each token after those before it, and of the five likeliest after the last."""
-    scores = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
+    scores = log_probabilities(model, ids)
     steps = [scores[index, token].item() for index, token in enumerate(ids[1:])]
     top = torch.topk(scores[-1], 5)
     return {
@@ -174,7 +178,20 @@ def reference(path):
     runs = [{"text": prompt, **run(made, ids)}]
     runs += [{"text": text, **run(made, tokenizer.encode(text))} for text in TEXTS]
     runs[0]["prompt_tokens"] = len(tokenizer.encode(prompt))
-    return runs
+    return {"bf16_spread": round(spread(made.bfloat16(), runs), 4), "runs": runs}
+
+
+def spread(model, runs):
+    """How far the reference's own answers in bfloat16 are from those in single precision."""
+    worst = 0.0
+    for exact in runs:
+        scores = log_probabilities(model, exact["ids"])
+        pairs = list(zip(exact["ids"][1:], exact["log_probabilities"]))
+        for row, (token, expected) in enumerate(pairs):
+            worst = max(worst, abs(scores[row, token].item() - expected))
+        for token, expected in exact["next"]:
+            worst = max(worst, abs(scores[-1, token].item() - expected))
+    return worst
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ use super::{
     },
     BLOCK, Inputs,
     columns::{self, Column, Gradient, Run, Softmax},
-    path,
+    path::{self, Source},
 };
 
 /// The gradients by the operands, in their shapes.
@@ -221,16 +221,16 @@ impl PathBlock {
         len: usize,
     ) {
         (self.start, self.len) = (start, len);
-        let ranges = &run.item.keys;
-        let gathered = &mut self.gathered[..len * self.dim];
-        path::gather(inputs.v, ranges, start..start + len, head, gathered);
-        let view = View::new(gathered, len, self.dim);
-        self.tile.pack_rows(view, &mut self.values);
-        path::gather(inputs.k, ranges, start..start + len, head, gathered);
-        let view = View::new(gathered, len, self.dim);
-        self.tile.pack_rows(view, &mut self.keys);
-        self.tile
-            .pack_rows(view.transposed(), &mut self.keys_across);
+        let source = Source {
+            ranges: &run.item.keys,
+            positions: start..start + len,
+            head,
+            dim: self.dim,
+        };
+        let (tile, gathered) = (self.tile, &mut self.gathered);
+        source.pack_rows(tile, inputs.v, gathered, &mut self.values);
+        source.pack_rows(tile, inputs.k, gathered, &mut self.keys);
+        source.pack_across(tile, inputs.k, &mut self.keys_across);
     }
 }
 

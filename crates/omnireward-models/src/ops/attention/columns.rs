@@ -94,66 +94,92 @@ pub(super) struct Weigh<'a> {
     pub(super) decay: &'a mut [f32],
 }
 
+/// Columns that are worked on at a time: one vector of them.
+const LANES: usize = 8;
+
 impl Kernel for Weigh<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
-        if self.max.len().is_multiple_of(16) {
-            weigh::<A, 16>(self);
-        } else {
-            weigh::<A, 4>(self);
+        let groups = self.max.len() / LANES;
+        let scores = self.scores.as_chunks_mut::<LANES>().0;
+        let max = self.max.as_chunks_mut::<LANES>().0;
+        let sum = self.sum.as_chunks_mut::<LANES>().0;
+        let decay = self.decay.as_chunks_mut::<LANES>().0;
+        for group in 0..groups {
+            if let Some(visible) = self.visible {
+                let visible = visible.as_chunks::<LANES>().0[group];
+                hide(scores, groups, group, visible);
+            }
+            let old = max[group];
+            let new = larger(old, maximum(scores, groups, group));
+            let total = exponentials::<A>(scores, groups, group, new);
+            for lane in 0..LANES {
+                decay[group][lane] = simd::exp_below::<A>(old[lane] - new[lane]);
+                sum[group][lane] = A::mul_add(sum[group][lane], decay[group][lane], total[lane]);
+            }
+            max[group] = new;
+        }
+    }
+}
+
+/// Scores of keys that a column does not see weigh nothing.
+#[inline(always)]
+fn hide(scores: &mut [[f32; LANES]], groups: usize, group: usize, visible: [i32; LANES]) {
+    for (key, scores) in scores[group..].iter_mut().step_by(groups).enumerate() {
+        for (score, visible) in scores.iter_mut().zip(visible) {
+            let seen = (key as i32) < visible;
+            *score = if seen { *score } else { f32::NEG_INFINITY };
         }
     }
 }
 
 #[inline(always)]
-fn weigh<A: Arithmetic, const LANES: usize>(panel: Weigh<'_>) {
-    let groups = panel.max.len() / LANES;
-    let scores = panel.scores.as_chunks_mut::<LANES>().0;
-    let visible = panel.visible.map(|visible| visible.as_chunks::<LANES>().0);
-    let max = panel.max.as_chunks_mut::<LANES>().0;
-    let sum = panel.sum.as_chunks_mut::<LANES>().0;
-    let decay = panel.decay.as_chunks_mut::<LANES>().0;
-    for group in 0..groups {
-        let old = max[group];
-        let mut new = old;
-        if let Some(visible) = visible {
-            let visible = visible[group];
-            for (key, scores) in scores[group..].iter_mut().step_by(groups).enumerate() {
-                for lane in 0..LANES {
-                    let seen = (key as i32) < visible[lane];
-                    scores[lane] = if seen {
-                        scores[lane]
-                    } else {
-                        f32::NEG_INFINITY
-                    };
-                }
-            }
-        }
-        for scores in scores[group..].iter().step_by(groups) {
-            for lane in 0..LANES {
-                new[lane] = if scores[lane] > new[lane] {
-                    scores[lane]
-                } else {
-                    new[lane]
-                };
-            }
-        }
-        let mut total = [0.0; LANES];
-        for scores in scores[group..].iter_mut().step_by(groups) {
-            for lane in 0..LANES {
-                let weight = simd::exp::<A>(scores[lane] - new[lane]);
-                scores[lane] = weight;
-                total[lane] += weight;
-            }
-        }
-        for lane in 0..LANES {
-            decay[group][lane] = simd::exp::<A>(old[lane] - new[lane]);
-            sum[group][lane] = A::mul_add(sum[group][lane], decay[group][lane], total[lane]);
-        }
-        max[group] = new;
+fn maximum(scores: &[[f32; LANES]], groups: usize, group: usize) -> [f32; LANES] {
+    // Four chains, since each comparison has to wait for the one before; the order changes nothing.
+    let mut chains = [[f32::NEG_INFINITY; LANES]; 4];
+    let fours = scores.chunks_exact(4 * groups);
+    for scores in fours.remainder().chunks_exact(groups) {
+        chains[0] = larger(chains[0], scores[group]);
     }
+    for scores in fours {
+        for (chain, scores) in chains.iter_mut().zip(scores.chunks_exact(groups)) {
+            *chain = larger(*chain, scores[group]);
+        }
+    }
+    let [a, b, c, d] = chains;
+    larger(larger(a, b), larger(c, d))
+}
+
+#[inline(always)]
+fn larger(mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+    for lane in 0..LANES {
+        a[lane] = if a[lane] > b[lane] { a[lane] } else { b[lane] };
+    }
+    a
+}
+
+/// Turns scores into `e^(score - max)`, and adds them up.
+#[inline(always)]
+fn exponentials<A: Arithmetic>(
+    scores: &mut [[f32; LANES]],
+    groups: usize,
+    group: usize,
+    max: [f32; LANES],
+) -> [f32; LANES] {
+    let mut total = [0.0; LANES];
+    for scores in scores.chunks_exact_mut(groups) {
+        let mut weights = scores[group];
+        for lane in 0..LANES {
+            weights[lane] = simd::exp_below::<A>(weights[lane] - max[lane]);
+        }
+        scores[group] = weights;
+        for lane in 0..LANES {
+            total[lane] += weights[lane];
+        }
+    }
+    total
 }
 
 /// Multiplies every row of a panel by a row.
@@ -238,7 +264,7 @@ impl Kernel for Gradient<'_> {
             let (max, scale) = (&self.max[..width], &self.scale[..width]);
             let (mean, visible) = (&self.mean[..width], &self.visible[..width]);
             for lane in 0..width {
-                let weight = simd::exp::<A>(scores[lane] - max[lane]) * scale[lane];
+                let weight = simd::exp_below::<A>(scores[lane] - max[lane]) * scale[lane];
                 let seen = (key as i32) < visible[lane];
                 scores[lane] = if seen { weight } else { 0.0 };
                 by_weight[lane] = scores[lane] * (by_weight[lane] - mean[lane]);

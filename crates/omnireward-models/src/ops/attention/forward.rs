@@ -7,7 +7,7 @@ use super::{
         product::{self, Tile},
         simd::{self, Element},
     },
-    Inputs,
+    BLOCK, Inputs,
     columns::{self, Column, Run, Scale, Softmax, Weigh},
     path::{PackedBlock, PackedPath},
 };
@@ -19,7 +19,7 @@ pub(super) fn attend<T: Element>(inputs: Inputs<'_, T>) -> (Vec<T>, Vec<Softmax>
     let mut softmax = vec![Softmax::default(); inputs.layout.queries * heads.keys * heads.group];
     let mut jobs = Vec::new();
     let (mut outputs_left, mut softmax_left) = (&mut outputs[..], &mut softmax[..]);
-    for runs in share(&inputs, 4 * rayon::current_num_threads()) {
+    for runs in share(&inputs, 2 * rayon::current_num_threads()) {
         let rows: usize = runs.iter().map(|run| run.len).sum();
         let (outputs, rest) = outputs_left.split_at_mut(rows * heads.width());
         outputs_left = rest;
@@ -98,17 +98,20 @@ impl<T: Element> Job<'_, T> {
     fn run(self) {
         let heads = self.inputs.heads;
         let tile = product::tile();
-        let mut path = PackedPath::new(tile, heads);
+        let streams = [self.inputs.k, self.inputs.v];
+        let mut path = PackedPath::new(tile, streams, heads.dim);
         let mut state = State::new(tile, heads.dim);
         for head in 0..heads.keys {
-            path.clear();
+            path.turn_to(head);
             let mut first = 0;
             for run in &self.runs {
-                let (inputs, visible) = (&self.inputs, run.visible());
-                path.hold([inputs.k, inputs.v], head, &run.item.keys, visible);
-                state.begin(inputs, head, *run);
-                for block in path.blocks(visible) {
-                    state.see(&block);
+                let visible = run.visible();
+                path.follow(&run.item.keys, visible);
+                state.begin(&self.inputs, head, *run);
+                for panels in state.batches() {
+                    for block in 0..visible.div_ceil(BLOCK) {
+                        state.see(&path.block(block), panels.clone());
+                    }
                 }
                 for column in 0..run.len * heads.group {
                     let row = first + column / heads.group;
@@ -148,7 +151,7 @@ impl State {
             max: Vec::new(),
             sum: Vec::new(),
             outputs: Vec::new(),
-            scores: vec![0.0; tile.packed_rows(super::BLOCK, tile.columns)],
+            scores: vec![0.0; tile.packed_rows(BLOCK, tile.columns)],
         }
     }
 
@@ -174,10 +177,20 @@ impl State {
             .resize(tile.packed_rows(self.dim, columns), 0.0);
     }
 
-    /// Goes on by a block, with every panel of columns that sees something of it.
-    fn see(&mut self, block: &PackedBlock<'_>) {
+    /// Panels of columns whose queries and outputs fit the cache together with a block of keys and values.
+    fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        const NUMBERS: usize = 1 << 15;
+        let batch = (NUMBERS / (2 * self.dim * self.tile.columns)).max(1);
+        let panels = self.visible.len() / self.tile.columns;
+        (0..panels)
+            .step_by(batch)
+            .map(move |first| first..panels.min(first + batch))
+    }
+
+    /// Goes on by a block, with those of the panels that see something of it.
+    fn see(&mut self, block: &PackedBlock<'_>, panels: Range<usize>) {
         let width = self.tile.columns;
-        for panel in 0..self.visible.len() / width {
+        for panel in panels {
             let columns = panel * width..(panel + 1) * width;
             let last = self.visible[columns.end - 1] as usize;
             if last > block.start {

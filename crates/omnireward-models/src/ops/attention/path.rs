@@ -8,18 +8,21 @@ use std::ops::Range;
 use super::{
     super::{
         product::{Tile, View},
-        simd::{self, Arithmetic, Element, Kernel, Rows},
+        simd::{self, Arithmetic, Element, Kernel, Known, Rows},
     },
-    BLOCK, Heads,
+    BLOCK,
 };
 
-/// The keys and values of one head along a path, packed as the products of the forward pass take them.
-pub(super) struct PackedPath {
+/// The keys and values of one head along a path, packed block by block as the products of the forward pass take them.
+pub(super) struct PackedPath<'a, T> {
     tile: &'static Tile<f32>,
     dim: usize,
-    /// What is packed: path and length.
+    streams: [Rows<'a, T>; 2],
+    head: usize,
     ranges: Vec<Range<usize>>,
     len: usize,
+    /// Keys from the beginning of the path on that are packed.
+    packed: usize,
     /// Blocks of rows `[BLOCK, dim]` of keys.
     keys: Vec<f32>,
     /// Blocks of rows `[dim, keys in the block]` of values.
@@ -39,70 +42,70 @@ pub(super) struct PackedBlock<'a> {
     pub(super) values: &'a [f32],
 }
 
-impl PackedPath {
-    pub(super) fn new(tile: &'static Tile<f32>, heads: Heads) -> Self {
+impl<'a, T: Element> PackedPath<'a, T> {
+    /// `streams`: keys and values, whose heads have `dim` numbers.
+    pub(super) fn new(tile: &'static Tile<f32>, streams: [Rows<'a, T>; 2], dim: usize) -> Self {
         Self {
             tile,
-            dim: heads.dim,
+            dim,
+            streams,
+            head: 0,
             ranges: Vec::new(),
             len: 0,
+            packed: 0,
             keys: Vec::new(),
             values: Vec::new(),
-            gathered: vec![0.0; BLOCK * heads.dim],
+            gathered: vec![0.0; BLOCK * dim],
         }
     }
 
-    /// Forgets what is packed, which belonged to another head.
-    pub(super) fn clear(&mut self) {
-        self.ranges.clear();
-        self.len = 0;
+    /// Turns to another head.
+    pub(super) fn turn_to(&mut self, head: usize) {
+        self.head = head;
+        self.packed = 0;
     }
 
-    /// Packs the first `len` keys of the path through `ranges`, except those that are packed already because the last
-    /// path began with the same rows: branches of a tree share their trunk.
-    pub(super) fn hold<T: Element>(
-        &mut self,
-        [keys, values]: [Rows<'_, T>; 2],
-        head: usize,
-        ranges: &[Range<usize>],
-        len: usize,
-    ) {
-        let common = common(&self.ranges, ranges).min(self.len);
+    /// Goes along the first `len` keys of the path through `ranges`. What is packed of the last path is kept as far as
+    /// this one has the same rows: branches of a tree share their trunk.
+    pub(super) fn follow(&mut self, ranges: &[Range<usize>], len: usize) {
+        let common = common(&self.ranges, ranges).min(self.packed);
         if common >= len {
             return;
         }
-        let (key_stride, value_stride) = self.strides();
-        let blocks = len.div_ceil(BLOCK);
-        self.keys
-            .resize(self.keys.len().max(blocks * key_stride), 0.0);
-        self.values
-            .resize(self.values.len().max(blocks * value_stride), 0.0);
-        for block in common / BLOCK..blocks {
-            let positions = block * BLOCK..len.min((block + 1) * BLOCK);
-            let gathered = &mut self.gathered[..positions.len() * self.dim];
-            gather(keys, ranges, positions.clone(), head, gathered);
-            let rows = View::new(gathered, positions.len(), self.dim);
-            let to = &mut self.keys[block * key_stride..][..key_stride];
-            self.tile.pack_rows(rows, to);
-            gather(values, ranges, positions.clone(), head, gathered);
-            let rows = View::new(gathered, positions.len(), self.dim).transposed();
-            let to = &mut self.values[block * value_stride..][..value_stride];
-            self.tile.pack_rows(rows, to);
-        }
+        self.packed = common / BLOCK * BLOCK;
         self.ranges.clear();
         self.ranges.extend(clip(ranges, 0..len));
         self.len = len;
+        let blocks = len.div_ceil(BLOCK);
+        let (keys, values) = self.strides();
+        self.keys.resize(self.keys.len().max(blocks * keys), 0.0);
+        self.values
+            .resize(self.values.len().max(blocks * values), 0.0);
     }
 
-    /// The blocks that hold the first `len` keys.
-    pub(super) fn blocks(&self, len: usize) -> impl Iterator<Item = PackedBlock<'_>> {
+    /// A block of the path; packed now if it is not yet, so that it is still in the cache when it is used.
+    pub(super) fn block(&mut self, index: usize) -> PackedBlock<'_> {
         let (key_stride, value_stride) = self.strides();
-        (0..len.div_ceil(BLOCK)).map(move |block| PackedBlock {
-            start: block * BLOCK,
-            len: BLOCK.min(self.len - block * BLOCK),
-            keys: &self.keys[block * key_stride..][..key_stride],
-            values: &self.values[block * value_stride..][..value_stride],
-        })
+        let positions = index * BLOCK..self.len.min((index + 1) * BLOCK);
+        let keys = &mut self.keys[index * key_stride..][..key_stride];
+        let values = &mut self.values[index * value_stride..][..value_stride];
+        if self.packed < positions.end {
+            let source = Source {
+                ranges: &self.ranges,
+                positions: positions.clone(),
+                head: self.head,
+                dim: self.dim,
+            };
+            source.pack_rows(self.tile, self.streams[0], &mut self.gathered, keys);
+            source.pack_across(self.tile, self.streams[1], values);
+            self.packed = positions.end;
+        }
+        PackedBlock {
+            start: positions.start,
+            len: positions.len(),
+            keys,
+            values,
+        }
     }
 
     fn strides(&self) -> (usize, usize) {
@@ -143,22 +146,157 @@ pub(super) fn clip(
     })
 }
 
-/// Copies one head of the rows at the given positions of a path, widened, one after another.
-pub(super) fn gather<T: Element>(
-    stream: Rows<'_, T>,
-    ranges: &[Range<usize>],
-    positions: Range<usize>,
-    head: usize,
-    to: &mut [f32],
-) {
-    let dim = to.len() / positions.len().max(1);
-    let rows = clip(ranges, positions).flatten();
-    let from = rows.map(|row| &stream.row(row)[head * dim..][..dim]);
-    simd::run(Widen {
-        from,
-        scale: 1.0,
-        to,
-    });
+/// One head of the rows at some positions of a path.
+pub(super) struct Source<'a> {
+    pub(super) ranges: &'a [Range<usize>],
+    pub(super) positions: Range<usize>,
+    pub(super) head: usize,
+    pub(super) dim: usize,
+}
+
+impl Source<'_> {
+    /// Packs the rows into panels, `dim` deep.
+    pub(super) fn pack_rows<T: Element>(
+        &self,
+        tile: &Tile<f32>,
+        stream: Rows<'_, T>,
+        gathered: &mut [f32],
+        to: &mut [f32],
+    ) {
+        let count = self.positions.len();
+        let mut rows = clip(self.ranges, self.positions.clone());
+        if let (Some(range), None) = (rows.next(), rows.next()) {
+            let panels = to.chunks_exact_mut(tile.rows * self.dim);
+            for (panel, first) in panels.zip(range.clone().step_by(tile.rows)) {
+                let rows = first..range.end.min(first + tile.rows);
+                for next in rows.end..range.end.min(rows.end + tile.rows) {
+                    simd::prefetch(&stream.row(next)[self.head * self.dim..][..self.dim]);
+                }
+                let (data, stride) = stream.starting_at(first);
+                let (count, data) = (rows.len(), &data[self.head * self.dim..]);
+                match T::known(data) {
+                    Known::F32(data) => {
+                        let rows = View::strided(data, count, self.dim, stride, 1);
+                        tile.pack_rows(rows, panel);
+                    }
+                    Known::Bf16(data) => {
+                        let rows = View::strided(data, count, self.dim, stride, 1);
+                        tile.pack_rows(rows, panel);
+                    }
+                }
+            }
+        } else {
+            let gathered = &mut gathered[..count * self.dim];
+            simd::run(Widen {
+                from: self.rows(stream),
+                scale: 1.0,
+                to: gathered,
+            });
+            tile.pack_rows(View::new(gathered, count, self.dim), to);
+        }
+    }
+
+    /// Packs the rows of the transposed matrix into panels, as deep as there are positions.
+    pub(super) fn pack_across<T: Element>(
+        &self,
+        tile: &Tile<f32>,
+        stream: Rows<'_, T>,
+        to: &mut [f32],
+    ) {
+        simd::run(Across {
+            from: self.rows(stream),
+            dim: self.dim,
+            depth: self.positions.len(),
+            width: tile.rows,
+            to,
+        });
+    }
+
+    /// The rows themselves, each called for some rows ahead: they lie too far apart for the processor to foresee.
+    fn rows<'a, T: Element>(&self, stream: Rows<'a, T>) -> impl Iterator<Item = &'a [T]> {
+        const AHEAD: usize = 8;
+        let (head, dim) = (self.head, self.dim);
+        let rows = || {
+            clip(self.ranges, self.positions.clone())
+                .flatten()
+                .map(move |row| &stream.row(row)[head * dim..][..dim])
+        };
+        let mut ahead = rows().skip(AHEAD);
+        rows().inspect(move |_| {
+            if let Some(row) = ahead.next() {
+                simd::prefetch(row);
+            }
+        })
+    }
+}
+
+/// Packs slices as columns: number `i` of slice `k` goes to
+/// `to[(i / width) · depth · width + k · width + i % width]`, and numbers past the end are zero.
+struct Across<'a, I> {
+    from: I,
+    dim: usize,
+    depth: usize,
+    width: usize,
+    to: &'a mut [f32],
+}
+
+impl<'a, T: Element, I: Iterator<Item = &'a [T]>> Kernel for Across<'_, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self) {
+        match self.width {
+            4 => self.pack::<T, 4>(),
+            6 => self.pack::<T, 6>(),
+            12 => self.pack::<T, 12>(),
+            _ => self.pack::<T, 0>(),
+        }
+    }
+}
+
+impl<'a, I> Across<'_, I> {
+    /// `WIDTH`: the width, or zero for any.
+    ///
+    /// Where there is room, whole vectors are copied; the numbers too many are overwritten by the slices that follow.
+    #[inline(always)]
+    fn pack<T: Element, const WIDTH: usize>(self)
+    where
+        I: Iterator<Item = &'a [T]>,
+    {
+        const VECTOR: usize = 8;
+        let Self {
+            dim, depth, width, ..
+        } = self;
+        let copied = WIDTH.next_multiple_of(VECTOR);
+        let in_vectors = if WIDTH > 0 && dim >= copied {
+            (dim - copied) / WIDTH + 1
+        } else {
+            0
+        };
+        for (k, from) in self.from.enumerate() {
+            let room = (depth - k) * width >= copied;
+            let in_vectors = if room { in_vectors } else { 0 };
+            for panel in 0..in_vectors {
+                let from = &from[panel * WIDTH..][..copied];
+                let to = &mut self.to[(panel * depth + k) * WIDTH..][..copied];
+                let vectors = from.chunks_exact(VECTOR);
+                for (from, to) in vectors.zip(to.chunks_exact_mut(VECTOR)) {
+                    // Collected first, lest the compiler fear that it writes what it still has to read.
+                    let mut numbers = [0.0; VECTOR];
+                    for (number, from) in numbers.iter_mut().zip(from) {
+                        *number = from.widen();
+                    }
+                    to.copy_from_slice(&numbers);
+                }
+            }
+            for panel in in_vectors..dim.div_ceil(width) {
+                let to = &mut self.to[(panel * depth + k) * width..][..width];
+                for (at, to) in (panel * width..).zip(to) {
+                    *to = from.get(at).map_or(0.0, |from| from.widen());
+                }
+            }
+        }
+    }
 }
 
 /// Copies slices one after another, widened and multiplied.

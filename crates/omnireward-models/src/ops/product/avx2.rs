@@ -6,11 +6,12 @@
 use std::arch::x86_64::{
     __m256, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_ps, _mm256_broadcast_ss,
     _mm256_castsi256_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_permute2f128_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_slli_epi32,
-    _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps,
+    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
 };
 
 use super::{
+    few,
     pack::{self, Form, Pack},
     tile::{Lane, Tile},
     view::View,
@@ -92,81 +93,145 @@ unsafe fn step(a: *const f32, b: *const f32, totals: &mut [[__m256; 2]; ROWS]) {
     }
 }
 
+/// The kernel for [few rows](few): twelve registers hold the sums of eight rows with a column each.
+pub(super) fn sum_few<T: Pack<f32>>(
+    columns: [&[T]; few::COLUMNS],
+    lanes: &[f32],
+    sums: &mut few::Sums,
+    add: bool,
+) {
+    assert!(
+        available()
+            && columns
+                .iter()
+                .all(|column| column.len() * few::ROWS == lanes.len())
+    );
+    // SAFETY: the features are there.
+    unsafe { sum_columns(columns, lanes, sums, add) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn sum_columns<T: Pack<f32>>(
+    columns: [&[T]; few::COLUMNS],
+    lanes: &[f32],
+    sums: &mut few::Sums,
+    add: bool,
+) {
+    let mut totals = [_mm256_setzero_ps(); few::COLUMNS];
+    let starts = columns.map(<[T]>::as_ptr);
+    let mut blocks = lanes.chunks_exact(BLOCK * few::ROWS);
+    for (block, lanes) in blocks.by_ref().enumerate() {
+        let mut widened = [[0.0; BLOCK]; few::COLUMNS];
+        if T::FORM != Form::Same {
+            for (start, widened) in starts.iter().zip(&mut widened) {
+                // SAFETY: eight numbers of each column belong to a block, and `widened` has room for them.
+                unsafe {
+                    let numbers = eight::<f32, T>(start.add(block * BLOCK));
+                    _mm256_storeu_ps(widened.as_mut_ptr(), numbers);
+                }
+            }
+        }
+        for (k, lanes) in lanes.chunks_exact(few::ROWS).enumerate() {
+            // SAFETY: eight lanes lie there.
+            let lanes = unsafe { _mm256_loadu_ps(lanes.as_ptr()) };
+            for (i, total) in totals.iter_mut().enumerate() {
+                let number = if T::FORM == Form::Same {
+                    // SAFETY: the block's numbers belong to the column.
+                    unsafe { (*starts[i].add(block * BLOCK + k)).widen() }
+                } else {
+                    widened[i][k]
+                };
+                *total = _mm256_fmadd_ps(_mm256_set1_ps(number), lanes, *total);
+            }
+        }
+    }
+    let first = lanes.len() / few::ROWS / BLOCK * BLOCK;
+    for (k, lanes) in (first..).zip(blocks.remainder().chunks_exact(few::ROWS)) {
+        // SAFETY: eight lanes lie there.
+        let lanes = unsafe { _mm256_loadu_ps(lanes.as_ptr()) };
+        for (column, total) in columns.iter().zip(&mut totals) {
+            *total = _mm256_fmadd_ps(_mm256_set1_ps(column[k].widen()), lanes, *total);
+        }
+    }
+    for (sums, total) in sums.iter_mut().zip(totals) {
+        // SAFETY: a column has eight sums.
+        unsafe {
+            let total = if add {
+                _mm256_add_ps(_mm256_loadu_ps(sums.as_ptr()), total)
+            } else {
+                total
+            };
+            _mm256_storeu_ps(sums.as_mut_ptr(), total);
+        }
+    }
+}
+
 /// Packs rows whose numbers lie one after another into a panel; says no where the processor lacks AVX2.
 pub(super) fn panel<L: Lane, T: Pack<L>>(rows: View<'_, T>, width: usize, panel: &mut [L]) -> bool {
     let steps = rows.columns().div_ceil(L::DEPTH);
-    assert!(
-        rows.column_stride() == 1
-            && rows.rows() <= width
-            && width <= WIDEST
-            && panel.len() >= steps * width
-    );
+    assert!(rows.column_stride() == 1 && rows.rows() <= width && panel.len() == steps * width);
     if !available() {
         return false;
     }
-    // SAFETY: the features are there; the view reaches `columns` numbers in each of its rows.
-    unsafe { transpose(rows, width, panel) };
+    // The last group may be of fewer than eight, and spills into lanes that the first one sets afterwards.
+    for group in (0..rows.rows()).step_by(8).rev() {
+        // SAFETY: the features are there.
+        unsafe { transpose(rows, group, width, panel) };
+    }
+    pack::plain(
+        rows,
+        width,
+        panel,
+        rows.columns() / BLOCK / L::DEPTH * BLOCK,
+    );
+    if rows.rows() < width {
+        for step in panel.chunks_exact_mut(width) {
+            step[rows.rows()..].fill(L::default());
+        }
+    }
     true
 }
 
-const WIDEST: usize = 32;
+/// Rows, and steps, that are transposed at a time.
+const BLOCK: usize = 8;
 
-/// Packs by blocks of eight rows and eight steps.
+/// Packs the whole blocks of eight rows from row `group` on. Where there are fewer rows, or fewer lanes, the lanes that
+/// follow are set to any number, within the panel.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn transpose<L: Lane, T: Pack<L>>(rows: View<'_, T>, width: usize, panel: &mut [L]) {
-    let whole = rows.columns() / (8 * L::DEPTH);
-    // Eight rows may be more than the panel has left: what is too much lands in the next step, which is written later.
-    // So the last block, which has no next step, goes by way of a buffer.
-    let direct = if width.is_multiple_of(8) {
-        whole
-    } else {
-        whole.saturating_sub(1)
-    };
-    for block in 0..direct {
-        // SAFETY: as the caller vouches; the panel goes on for at least seven lanes.
-        unsafe { transpose_block(&rows, width, block, panel[8 * block * width..].as_mut_ptr()) };
-    }
-    if direct < whole {
-        let mut buffer = [L::default(); 8 * WIDEST + 8];
-        // SAFETY: as the caller vouches; the buffer has room for eight steps and more.
-        unsafe { transpose_block(&rows, width, direct, buffer.as_mut_ptr()) };
-        panel[8 * direct * width..][..8 * width].copy_from_slice(&buffer[..8 * width]);
-    }
-    pack::plain(rows, width, panel, 8 * whole);
-}
-
-/// Eight steps of all rows.
-///
-/// # Safety
-///
-/// The features are there; the rows have eight steps from block `block` on; `to` has room for eight steps of the panel
-/// and seven lanes.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-unsafe fn transpose_block<L: Lane, T: Pack<L>>(
-    rows: &View<'_, T>,
-    width: usize,
-    block: usize,
-    to: *mut L,
-) {
+fn transpose<L: Lane, T: Pack<L>>(rows: View<'_, T>, group: usize, width: usize, panel: &mut [L]) {
     const { assert!(size_of::<L>() == 4) };
-    // SAFETY: as the caller vouches.
-    unsafe {
-        let from = rows.data().as_ptr().add(8 * L::DEPTH * block);
-        for group in (0..width).step_by(8).rev() {
-            let mut lanes = [_mm256_setzero_ps(); 8];
-            if group + 8 <= rows.rows() {
-                for (row, to) in lanes.iter_mut().enumerate() {
-                    *to = eight::<L, T>(from.add((group + row) * rows.row_stride()));
-                }
-            } else {
-                for (row, to) in (group..rows.rows()).zip(&mut lanes) {
-                    *to = eight::<L, T>(from.add(row * rows.row_stride()));
-                }
-            }
-            for (step, lanes) in transposed(lanes).into_iter().enumerate() {
-                _mm256_storeu_ps(to.add(step * width + group).cast(), lanes);
-            }
+    let blocks = rows.columns() / L::DEPTH / BLOCK;
+    // The last block of a narrow group would spill beyond the panel, and goes by way of a buffer.
+    let direct = if group + BLOCK <= width {
+        blocks
+    } else {
+        blocks.saturating_sub(1)
+    };
+    let starts: [&[T]; BLOCK] = std::array::from_fn(|i| {
+        let row = rows.rows().min(group + i + 1) - 1;
+        &rows.data()[row * rows.row_stride()..][..rows.columns()]
+    });
+    let starts = starts.map(<[T]>::as_ptr);
+    let block_at = |block: usize| {
+        // SAFETY: every row has `blocks` blocks of steps, each of which covers `L::DEPTH` numbers.
+        transposed(starts.map(|row| unsafe { eight::<L, T>(row.add(block * BLOCK * L::DEPTH)) }))
+    };
+    let to = panel.as_mut_ptr();
+    for block in 0..direct {
+        for (step, lanes) in block_at(block).into_iter().enumerate() {
+            // SAFETY: eight lanes lie there: a step ends after `group + 8` lanes or more, or another one follows.
+            unsafe {
+                _mm256_storeu_ps(to.add((block * BLOCK + step) * width + group).cast(), lanes)
+            };
+        }
+    }
+    if direct < blocks {
+        for (step, lanes) in block_at(direct).into_iter().enumerate() {
+            let mut buffer = [L::default(); BLOCK];
+            // SAFETY: the buffer has eight lanes.
+            unsafe { _mm256_storeu_ps(buffer.as_mut_ptr().cast(), lanes) };
+            let to = &mut panel[(direct * BLOCK + step) * width + group..][..width - group];
+            to.copy_from_slice(&buffer[..width - group]);
         }
     }
 }

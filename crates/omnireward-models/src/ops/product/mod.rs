@@ -23,6 +23,7 @@ mod avx2;
     reason = "uses intrinsics; its functions for others check what they need"
 )]
 mod avx512;
+mod few;
 #[expect(
     unsafe_code,
     reason = "cuts a borrow into rectangles; see its contract"
@@ -30,6 +31,8 @@ mod avx512;
 mod output;
 mod pack;
 mod portable;
+#[expect(unsafe_code, reason = "uses an intrinsic that changes nothing")]
+mod prefetch;
 mod scratch;
 mod tile;
 mod view;

@@ -5,6 +5,8 @@
 
 use std::{marker::PhantomData, ops::Range};
 
+use super::prefetch;
+
 /// Part of a matrix that can be written without regard to the other parts.
 #[derive(Debug)]
 pub(super) struct Rectangle<'a, T> {
@@ -19,13 +21,21 @@ pub(super) struct Rectangle<'a, T> {
 unsafe impl<T: Send> Send for Rectangle<'_, T> {}
 
 impl<T> Rectangle<'_, T> {
-    /// The rectangle's part of row `row` of the matrix.
-    pub(super) fn row(&mut self, row: usize) -> &mut [T] {
-        assert!(self.rows.contains(&row));
+    /// Elements of row `row` of the matrix, in those columns of it.
+    pub(super) fn part_of_row(&mut self, row: usize, columns: Range<usize>) -> &mut [T] {
+        assert!(columns.start <= columns.end && columns.end <= self.columns.end);
+        assert!(self.rows.contains(&row) && self.columns.start <= columns.start);
         // SAFETY: the elements lie within the borrowed matrix, `stride` long in each row, and belong to this rectangle.
         unsafe {
-            let first = self.start.add(row * self.stride + self.columns.start);
-            std::slice::from_raw_parts_mut(first, self.columns.len())
+            let first = self.start.add(row * self.stride + columns.start);
+            std::slice::from_raw_parts_mut(first, columns.len())
+        }
+    }
+
+    /// Asks for the memory around one element of the matrix.
+    pub(super) fn prefetch(&mut self, row: usize, column: usize) {
+        if let [at, ..] = self.part_of_row(row, column..column + 1) {
+            prefetch::line(at);
         }
     }
 }

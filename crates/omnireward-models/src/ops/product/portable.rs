@@ -11,10 +11,13 @@ pub(super) fn tile() -> Tile<f32> {
     }
 }
 
+/// What these kernels are called.
+pub(super) const NAME: &str = "portable";
+
 /// A kernel of this size. Those of other modules' sizes stand in for them in tests.
 pub(super) fn sized<L: Lane, const ROWS: usize, const COLUMNS: usize>() -> Tile<L> {
     Tile {
-        name: "portable",
+        name: NAME,
         rows: ROWS,
         columns: COLUMNS,
         kernel: kernel::<L, ROWS, COLUMNS>,

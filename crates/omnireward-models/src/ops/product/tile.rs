@@ -216,7 +216,7 @@ fn agrees<L: Lane>(tile: &Tile<L>) -> bool {
 }
 
 /// Numbers from -0.5 to 0.5 in an order that repeats late.
-fn samples<L: Lane>(len: usize, seed: usize) -> Vec<L> {
+pub(super) fn samples<L: Lane>(len: usize, seed: usize) -> Vec<L> {
     let number = |i: usize| ((i + 7) * (i + seed) % 1009) as f32 / 1008.0 - 0.5;
     (0..len).map(number).map(L::sample).collect()
 }

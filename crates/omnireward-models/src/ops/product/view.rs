@@ -124,6 +124,16 @@ impl<'a, T> View<'a, T> {
         }
     }
 
+    /// A row whose numbers lie beside each other.
+    pub(super) fn row(&self, row: usize) -> &'a [T] {
+        assert!(row < self.rows && self.column_stride == 1);
+        self.data
+            .get(row * self.row_stride..)
+            .unwrap_or_default()
+            .get(..self.columns)
+            .unwrap_or_default()
+    }
+
     /// Everything from element `(0, 0)` on.
     pub(super) fn data(&self) -> &'a [T] {
         self.data

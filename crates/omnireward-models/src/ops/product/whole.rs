@@ -1,12 +1,16 @@
 //! The product of whole matrices: blocks that fit the caches, spread over threads.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::{
     super::simd,
+    few,
     output::{self, Rectangle},
     pack::{self, Pack},
+    prefetch::Ahead,
     scratch::{self, Kept, Purpose},
     tile::{self, Lane, Tile},
     view::View,
@@ -53,9 +57,19 @@ where
     B: Pack<f32>,
     C: Output,
 {
+    assert_eq!(a.columns(), b.rows(), "inner dimensions of a product");
+    assert_eq!(out.len(), a.rows() * b.columns(), "length of a product");
+    assert!(
+        bias.is_none_or(|bias| bias.len() == b.columns()),
+        "length of a bias"
+    );
     match (A::as_bf16(a), B::as_bf16(b), tile::pair_tile()) {
         (Some(a), Some(b), Some(tile)) => product_with(tile, a, b, bias, out),
-        _ => product_with(tile::tile(), a, b, bias, out),
+        _ => {
+            if !few::product(a, b, bias, out) {
+                product_with(tile::tile(), a, b, bias, out);
+            }
+        }
     }
 }
 
@@ -65,11 +79,14 @@ const DEPTH_STEPS: usize = 256;
 /// At most as many rows of sums belong to one task.
 const TASK_ROWS: usize = 512;
 /// At most as many columns belong to one task.
-const TASK_COLUMNS: usize = 256;
+const TASK_COLUMNS: usize = 512;
 /// Lanes of packed A that are held at a time: 64 MiB.
 const PACKED_LANES: usize = 16 << 20;
-/// Below this many multiplications a product is done by the thread that asks for it.
-const ALONE: usize = 1 << 18;
+
+/// Whether a product is done by the thread that asks for it: it takes that some microseconds.
+pub(super) fn is_small(rows: usize, columns: usize, depth: usize) -> bool {
+    rows * columns * depth < 1 << 18
+}
 
 pub(super) fn product_with<L, A, B, C>(
     tile: &Tile<L>,
@@ -84,12 +101,6 @@ pub(super) fn product_with<L, A, B, C>(
     C: Output,
 {
     let (rows, depth, columns) = (a.rows(), a.columns(), b.columns());
-    assert_eq!(depth, b.rows(), "inner dimensions of a product");
-    assert_eq!(out.len(), rows * columns, "length of a product");
-    assert!(
-        bias.is_none_or(|bias| bias.len() == columns),
-        "length of a bias"
-    );
     if out.is_empty() {
         return;
     }
@@ -97,7 +108,7 @@ pub(super) fn product_with<L, A, B, C>(
     let slab = (PACKED_LANES / cut.steps().max(1))
         .max(tile.rows)
         .next_multiple_of(tile.rows);
-    let threads = if rows * columns * depth < ALONE {
+    let threads = if is_small(rows, columns, depth) {
         1
     } else {
         rayon::current_num_threads()
@@ -110,14 +121,14 @@ pub(super) fn product_with<L, A, B, C>(
 }
 
 /// How `k` is cut.
-struct Depth {
+pub(super) struct Depth {
     total: usize,
     block: usize,
     per_step: usize,
 }
 
 impl Depth {
-    fn new(depth: usize, per_step: usize) -> Self {
+    pub(super) fn new(depth: usize, per_step: usize) -> Self {
         let limit = DEPTH_STEPS * per_step;
         let blocks = depth.div_ceil(limit).max(1);
         let block = depth.div_ceil(blocks).next_multiple_of(16).max(16);
@@ -136,11 +147,14 @@ impl Depth {
         self.block / self.per_step
     }
 
+    fn block(&self, index: usize) -> Range<usize> {
+        let first = index * self.block;
+        first..self.total.min(first + self.block)
+    }
+
     /// The ranges of `k`, in order; one empty range where there is nothing to sum.
-    fn blocks(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
-        (0..self.total.max(1))
-            .step_by(self.block)
-            .map(|first| first..self.total.min(first + self.block))
+    pub(super) fn blocks(&self) -> impl Iterator<Item = Range<usize>> {
+        (0..self.total.div_ceil(self.block).max(1)).map(|index| self.block(index))
     }
 }
 
@@ -158,40 +172,65 @@ fn product_of_slab<L, A, B, C>(
     B: Pack<L>,
     C: Output,
 {
-    let columns = b.columns();
-    let (height, width) = task_size(tile, a.rows(), columns, threads);
-    let tasks = output::rectangles(out, columns, height, width);
+    let (height, width) = task_size(tile, a.rows(), b.columns(), threads);
+    let tasks = output::rectangles(out, b.columns(), height, width);
     let padded = a.rows().next_multiple_of(tile.rows);
-    scratch::with(Purpose::Rows, padded * cut.steps(), |packed: &mut [L]| {
-        let pack_block = |(block, to): (usize, &mut [L])| {
-            let depth = block * cut.block..cut.total.min((block + 1) * cut.block);
-            let steps = depth.len().div_ceil(L::DEPTH);
-            let pack_panel = |(panel, to): (usize, &mut [L])| {
-                let first = panel * tile.rows;
-                let rows = first..a.rows().min(first + tile.rows);
-                pack::panel(a.part(rows, depth.clone()), tile.rows, to);
-            };
-            let panels = to.chunks_exact_mut(tile.rows * steps);
-            if threads == 1 {
-                panels.enumerate().for_each(pack_panel);
-            } else {
-                to.par_chunks_exact_mut(tile.rows * steps)
-                    .enumerate()
-                    .for_each(pack_panel);
-            }
+    scratch::with(Purpose::Rows, padded * cut.steps(), |lanes: &mut [L]| {
+        pack_rows(tile, a, lanes, cut, threads);
+        let factors = Factors {
+            tile,
+            rows: lanes,
+            padded,
+            columns: b.transposed(),
+            bias,
+            cut,
         };
-        packed
-            .chunks_mut((padded * cut.steps_per_block()).max(1))
-            .enumerate()
-            .for_each(pack_block);
-        let packed = &*packed;
-        let work = |task: Rectangle<'_, C>| run(tile, packed, padded, b, bias, task, cut);
         if threads == 1 {
-            tasks.into_iter().for_each(work);
+            tasks.into_iter().for_each(|task| factors.multiply(task));
         } else {
-            tasks.into_par_iter().with_max_len(1).for_each(work);
+            tasks
+                .into_par_iter()
+                .with_max_len(1)
+                .for_each(|task| factors.multiply(task));
         }
     });
+}
+
+/// Packs all rows: by blocks of `k`, and within a block by panels.
+fn pack_rows<L: Lane, A: Pack<L>>(
+    tile: &Tile<L>,
+    a: View<'_, A>,
+    lanes: &mut [L],
+    cut: &Depth,
+    threads: usize,
+) {
+    let padded = a.rows().next_multiple_of(tile.rows);
+    let pack_block = |(depth, lanes): (Range<usize>, &mut [L])| {
+        let panel_len = tile.rows * depth.len().div_ceil(L::DEPTH);
+        let pack_panel = |(panel, lanes): (usize, &mut [L])| {
+            let at = |panel: usize| {
+                let first = a.rows().min(panel * tile.rows);
+                a.part(first..a.rows().min(first + tile.rows), depth.clone())
+            };
+            Ahead::new(at(panel + 1)).ask_all();
+            pack::panel(at(panel), tile.rows, lanes);
+        };
+        if threads == 1 {
+            let panels = lanes.chunks_exact_mut(panel_len);
+            panels.enumerate().for_each(pack_panel);
+        } else {
+            let panels = lanes.par_chunks_exact_mut(panel_len).with_min_len(8);
+            panels.enumerate().for_each(pack_panel);
+        }
+    };
+    let block_len = (padded * cut.steps_per_block()).max(1);
+    if threads == 1 {
+        let blocks = lanes.chunks_mut(block_len);
+        cut.blocks().zip(blocks).for_each(pack_block);
+    } else {
+        let blocks = lanes.par_chunks_mut(block_len).enumerate();
+        blocks.for_each(|(block, lanes)| pack_block((cut.block(block), lanes)));
+    }
 }
 
 /// Rows and columns of a task: large enough to pay for packing, small enough that every thread has several.
@@ -215,85 +254,121 @@ fn task_size<L>(tile: &Tile<L>, rows: usize, columns: usize, threads: usize) -> 
     (height, width)
 }
 
-/// Computes one rectangle, whole.
-fn run<L, B, C>(
-    tile: &Tile<L>,
-    packed: &[L],
+/// What a slab of the product is made of.
+struct Factors<'a, L, B> {
+    tile: &'a Tile<L>,
+    /// The packed rows of A.
+    rows: &'a [L],
+    /// How many those are, with the zeros after the last.
     padded: usize,
-    b: View<'_, B>,
-    bias: Option<&[f32]>,
-    mut task: Rectangle<'_, C>,
-    cut: &Depth,
-) where
-    L: Lane + Kept,
-    B: Pack<L>,
-    C: Output,
-{
-    let size = tile.rows * tile.columns;
-    let first_panel = task.rows.start / tile.rows;
-    let row_panels = task.rows.len().div_ceil(tile.rows);
-    let column_panels = task.columns.len().div_ceil(tile.columns);
-    let columns_len = tile.columns * cut.steps_per_block();
-    scratch::with(
-        Purpose::Sums,
-        row_panels * column_panels * size,
-        |sums: &mut [f32]| {
-            scratch::with(
-                Purpose::Columns,
-                columns_len,
-                |packed_columns: &mut [L]| {
-                    for depth in cut.blocks() {
-                        let steps = depth.len().div_ceil(L::DEPTH);
-                        let (first, last) = (depth.start == 0, depth.end == cut.total);
-                        let rows_of_block =
-                            &packed[padded * depth.start / L::DEPTH..][..padded * steps];
-                        let part = b.transposed().part(task.columns.clone(), depth);
-                        let panel_columns = &mut packed_columns[..tile.columns * steps];
-                        for (column, sums) in sums.chunks_exact_mut(row_panels * size).enumerate() {
-                            let left = column * tile.columns;
-                            let width = tile.columns.min(task.columns.len() - left);
-                            pack::panel(
-                                part.part(left..left + width, 0..part.columns()),
-                                tile.columns,
-                                panel_columns,
-                            );
-                            for (panel, sums) in sums.chunks_exact_mut(size).enumerate() {
-                                let a = (first_panel + panel) * tile.rows * steps;
-                                let a = &rows_of_block[a..][..tile.rows * steps];
-                                tile.run(steps, a, panel_columns, sums, !first);
-                                if last {
-                                    let bias = bias
-                                        .map(|bias| &bias[task.columns.start + left..][..width]);
-                                    let top = task.rows.start + panel * tile.rows;
-                                    let rows = top..task.rows.end.min(top + tile.rows);
-                                    for (row, sums) in rows.zip(sums.chunks_exact(tile.columns)) {
-                                        write(
-                                            &sums[..width],
-                                            bias,
-                                            &mut task.row(row)[left..left + width],
-                                        );
-                                    }
-                                }
-                            }
-                        }
-                    }
-                },
-            );
-        },
-    );
+    /// The columns of B, as the rows of a matrix.
+    columns: View<'a, B>,
+    bias: Option<&'a [f32]>,
+    cut: &'a Depth,
 }
 
-fn write<C: Output>(sums: &[f32], bias: Option<&[f32]>, to: &mut [C]) {
-    match bias {
-        Some(bias) => {
-            for ((to, sum), bias) in to.iter_mut().zip(sums).zip(bias) {
-                *to = C::round(sum + bias);
+impl<L: Lane + Kept, B: Pack<L>> Factors<'_, L, B> {
+    /// Computes one rectangle, whole.
+    fn multiply<C: Output>(&self, mut out: Rectangle<'_, C>) {
+        let tile = self.tile;
+        let panels = out.rows.len().div_ceil(tile.rows);
+        let sums = panels * tile.rows * out.columns.len().next_multiple_of(tile.columns);
+        let lanes = tile.columns * self.cut.steps_per_block();
+        scratch::with(Purpose::Sums, sums, |sums: &mut [f32]| {
+            scratch::with(Purpose::Columns, lanes, |lanes: &mut [L]| {
+                self.multiply_with(&mut out, sums, lanes);
+            });
+        });
+    }
+
+    fn multiply_with<C: Output>(
+        &self,
+        out: &mut Rectangle<'_, C>,
+        sums: &mut [f32],
+        lanes: &mut [L],
+    ) {
+        let tile = self.tile;
+        let panels = out.rows.len().div_ceil(tile.rows);
+        let (start, end) = (out.columns.start, out.columns.end);
+        let columns_at = |left: usize| left..end.min(left + tile.columns);
+        for depth in self.cut.blocks() {
+            let next_depth = depth.end..self.cut.total.min(depth.end + self.cut.block);
+            let steps = depth.len().div_ceil(L::DEPTH);
+            let lanes = &mut lanes[..tile.columns * steps];
+            let sums = sums.chunks_exact_mut(panels * tile.rows * tile.columns);
+            for (left, sums) in (start..end).step_by(tile.columns).zip(sums) {
+                let columns = columns_at(left);
+                pack::panel(
+                    self.columns.part(columns.clone(), depth.clone()),
+                    tile.columns,
+                    lanes,
+                );
+                let next = if columns.end < end {
+                    self.columns.part(columns_at(columns.end), depth.clone())
+                } else {
+                    self.columns.part(columns_at(start), next_depth.clone())
+                };
+                self.multiply_columns(&depth, lanes, sums, next, columns, out);
             }
         }
-        None => {
-            for (to, sum) in to.iter_mut().zip(sums) {
-                *to = C::round(*sum);
+    }
+
+    /// Multiplies all rows of a rectangle with one panel of columns, and writes the sums when they are complete.
+    fn multiply_columns<C: Output>(
+        &self,
+        depth: &Range<usize>,
+        lanes: &[L],
+        sums: &mut [f32],
+        next: View<'_, B>,
+        columns: Range<usize>,
+        out: &mut Rectangle<'_, C>,
+    ) {
+        let tile = self.tile;
+        let steps = depth.len().div_ceil(L::DEPTH);
+        let (add, complete) = (depth.start > 0, depth.end == self.cut.total);
+        let rows = &self.rows[self.padded * depth.start / L::DEPTH..];
+        let rows = &rows[out.rows.start * steps..];
+        let bias = self.bias.map(|bias| &bias[columns.clone()]);
+        let tops = out.rows.clone().step_by(tile.rows);
+        let mut ahead = Ahead::new(next);
+        let lines = ahead.lines().div_ceil(tops.len());
+        for (panel, (top, sums)) in tops
+            .zip(sums.chunks_exact_mut(tile.rows * tile.columns))
+            .enumerate()
+        {
+            let of_tile = top..out.rows.end.min(top + tile.rows);
+            ahead.ask(lines);
+            if complete {
+                of_tile
+                    .clone()
+                    .for_each(|row| out.prefetch(row, columns.start));
             }
+            let a = &rows[panel * tile.rows * steps..][..tile.rows * steps];
+            tile.run(steps, a, lanes, sums, add);
+            if complete {
+                for (row, sums) in of_tile.zip(sums.chunks_exact(tile.columns)) {
+                    write(sums, bias, out.part_of_row(row, columns.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// Adds the bias and rounds.
+fn write<C: Output>(sums: &[f32], bias: Option<&[f32]>, to: &mut [C]) {
+    if let Some(bias) = bias {
+        for ((to, sum), bias) in to.iter_mut().zip(sums).zip(bias) {
+            *to = C::round(sum + bias);
+        }
+    } else {
+        let sums = &sums[..to.len()];
+        let (whole, rest) = to.as_chunks_mut::<8>();
+        let (whole_sums, rest_of_sums) = sums.as_chunks::<8>();
+        for (to, sums) in whole.iter_mut().zip(whole_sums) {
+            *to = sums.map(C::round);
+        }
+        for (to, sum) in rest.iter_mut().zip(rest_of_sums) {
+            *to = C::round(*sum);
         }
     }
 }

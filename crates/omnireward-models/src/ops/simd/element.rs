@@ -14,6 +14,16 @@ pub(crate) trait Element: WithDType {
 
     /// A storage's elements, if they are of this type.
     fn of(storage: &CpuStorage) -> Option<&[Self]>;
+
+    /// Elements whose type is known.
+    fn known(elements: &[Self]) -> Known<'_>;
+}
+
+/// Elements of either type.
+#[derive(Clone, Copy)]
+pub(crate) enum Known<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [bf16]),
 }
 
 impl Element for f32 {
@@ -34,6 +44,10 @@ impl Element for f32 {
             CpuStorage::F32(values) => Some(values),
             _ => None,
         }
+    }
+
+    fn known(elements: &[Self]) -> Known<'_> {
+        Known::F32(elements)
     }
 }
 
@@ -60,6 +74,10 @@ impl Element for bf16 {
             CpuStorage::BF16(values) => Some(values),
             _ => None,
         }
+    }
+
+    fn known(elements: &[Self]) -> Known<'_> {
+        Known::Bf16(elements)
     }
 }
 
@@ -93,6 +111,11 @@ impl<'a, T: Element> Rows<'a, T> {
     #[inline(always)]
     pub(crate) fn row(&self, index: usize) -> &'a [T] {
         &self.data[index * self.stride..][..self.width]
+    }
+
+    /// Everything from a row's first element on, and the elements from row to row.
+    pub(crate) fn starting_at(&self, index: usize) -> (&'a [T], usize) {
+        (&self.data[index * self.stride..], self.stride)
     }
 
     /// All elements, if no gap lies between the rows.

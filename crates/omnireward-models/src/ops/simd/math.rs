@@ -2,7 +2,7 @@
 //!
 //! The polynomials are minimax fits (Lawson's iteration on Chebyshev nodes, in `f64`, rounded to `f32`); their own
 //! error is below 5e-9 relative to the function, and what is left is rounding: the tests hold each function within
-//! 3e-7 of `f64`'s. Numbers below `f32`'s normal range come out as zero.
+//! 3e-7 of `f64`'s. Numbers below `f32`'s normal range lose digits or come out as zero.
 
 use super::Arithmetic;
 
@@ -16,24 +16,45 @@ fn polynomial<A: Arithmetic, const N: usize>(x: f32, coefficients: [f32; N]) -> 
     sum
 }
 
-/// `eˣ`: `x = n·ln 2 + r` with an integer `n`, and `eʳ` by a polynomial.
+/// `eˣ`
 #[inline(always)]
 pub(crate) fn exp<A: Arithmetic>(x: f32) -> f32 {
-    /// Where `eˣ` leaves the normal numbers, and where it is infinite.
-    const LOW: f32 = -87.336_54;
-    const HIGH: f32 = 88.722_84;
+    /// Beyond these `eˣ` is zero and infinite.
+    const LOW: f32 = -104.0;
+    const HIGH: f32 = 89.0;
+
+    // Comparisons rather than `clamp`, which would turn a NaN into a number.
+    let bounded = if x > HIGH { HIGH } else { x };
+    let bounded = if bounded < LOW { LOW } else { bounded };
+    let (power, n) = split::<A>(bounded);
+    // 2ⁿ in two factors, since it may not be a number where eˣ still is one.
+    let half = n >> 1;
+    power * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+}
+
+/// `eˣ` for `x ≤ 0`, which takes less; other numbers give anything. A NaN stays one.
+#[inline(always)]
+pub(crate) fn exp_below<A: Arithmetic>(x: f32) -> f32 {
+    /// Here `n` is -127, and what stands for 2ⁿ is zero.
+    const LOW: f32 = -88.0;
+
+    let bounded = if x < LOW { LOW } else { x };
+    let (power, n) = split::<A>(bounded);
+    power * power_of_two(n)
+}
+
+/// `eʳ` and `n`, where `x = n·ln 2 + r` with an integer `n` and the smallest `r`.
+#[inline(always)]
+fn split<A: Arithmetic>(x: f32) -> (f32, i32) {
     /// Added and taken away, it rounds to an integer, which then stands in the sum's last bits.
     const ROUND: f32 = 12_582_912.0;
     /// `ln 2` in a part short enough that its products with `n` are exact, and the rest.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
 
-    // Comparisons rather than `clamp`, which would turn a NaN into a number.
-    let bounded = if x < LOW { LOW } else { x };
-    let bounded = if bounded > HIGH { HIGH } else { bounded };
-    let shifted = A::mul_add(bounded, std::f32::consts::LOG2_E, ROUND);
+    let shifted = A::mul_add(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = A::mul_add(n, -LN2_HIGH, bounded);
+    let r = A::mul_add(n, -LN2_HIGH, x);
     let r = A::mul_add(n, -LN2_LOW, r);
     let tail = polynomial::<A, 5>(
         r,
@@ -46,14 +67,11 @@ pub(crate) fn exp<A: Arithmetic>(x: f32) -> f32 {
         ],
     );
     let power = A::mul_add(r * r, tail, r) + 1.0;
-    // 2ⁿ in two factors, since 2¹²⁸ is not a number but eˣ may still be one.
     let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-    let half = n >> 1;
-    let scaled = power * power_of_two(half) * power_of_two(n.wrapping_sub(half));
-    let scaled = if x < LOW { 0.0 } else { scaled };
-    if x > HIGH { f32::INFINITY } else { scaled }
+    (power, n)
 }
 
+/// 2ⁿ for `-126 ≤ n ≤ 127`, and zero for -127.
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
@@ -96,7 +114,7 @@ fn erf<A: Arithmetic>(x: f32) -> f32 {
             1.334_548_3e-5,
         ],
     );
-    let far = (1.0 - exp::<A>(-bounded * exponent)).copysign(x);
+    let far = (1.0 - exp_below::<A>(-bounded * exponent)).copysign(x);
     if size < 1.0 { near } else { far }
 }
 
@@ -144,6 +162,7 @@ mod tests {
         };
     }
     function!(Exp, exp);
+    function!(ExpBelow, exp_below);
     function!(Erf, erf);
     function!(Sigmoid, sigmoid);
 
@@ -179,6 +198,10 @@ mod tests {
         for values in both(&wide, Exp) {
             assert!(worst(&wide, &values, f64::exp) < 2e-7);
         }
+        let below = grid(-87.3, 0.0);
+        for values in both(&below, ExpBelow) {
+            assert!(worst(&below, &values, f64::exp) < 2e-7);
+        }
         for values in both(&wide, Sigmoid) {
             assert!(worst(&wide, &values, |x| 1.0 / (1.0 + (-x).exp())) < 3e-7);
         }
@@ -205,7 +228,7 @@ mod tests {
     fn edges() {
         let points = [
             f32::NEG_INFINITY,
-            -200.0,
+            -110.0,
             0.0,
             -0.0,
             88.9,
@@ -215,6 +238,10 @@ mod tests {
         let infinity = f32::INFINITY;
         for values in both(&points, Exp) {
             assert_eq!(values[..6], [0.0, 0.0, 1.0, 1.0, infinity, infinity]);
+            assert!(values[6].is_nan());
+        }
+        for values in both(&points, ExpBelow) {
+            assert_eq!(values[..4], [0.0, 0.0, 1.0, 1.0]);
             assert!(values[6].is_nan());
         }
         for values in both(&points, Erf) {

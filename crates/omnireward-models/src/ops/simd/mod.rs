@@ -5,10 +5,10 @@
 //! only the first fuses multiplications with additions; on one machine it is always the same copy that runs.
 //!
 //! This is also the only place of the operators with `unsafe` code: the call into the copy that needs AVX2, which
-//! happens only after asking the processor, and the first write to fresh memory in [`fill`].
+//! happens only after asking the processor, the first write to fresh memory in [`fill`], and [`prefetch`].
 #![expect(
     unsafe_code,
-    reason = "calling a function compiled for more than the baseline, and writing to fresh memory, are unsafe"
+    reason = "calling a function compiled for more than the baseline and writing to fresh memory are unsafe"
 )]
 #![expect(
     clippy::inline_always,
@@ -25,9 +25,9 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-pub(crate) use element::{Element, Rows, ours, read, with_rows};
+pub(crate) use element::{Element, Known, Rows, ours, read, with_rows};
 pub(crate) use elementwise::{Binary, Unary, map, zip};
-pub(crate) use math::{cdf, exp, sigmoid};
+pub(crate) use math::{cdf, exp, exp_below, sigmoid};
 
 /// A loop to be compiled for several instruction sets. `run` and what it calls must be `#[inline(always)]`.
 pub(crate) trait Kernel {
@@ -94,6 +94,19 @@ fn has_avx2() -> bool {
 #[target_feature(enable = "avx2,fma")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Fused>()
+}
+
+/// Tells the processor that the elements will be read soon.
+#[inline(always)]
+pub(crate) fn prefetch<T>(elements: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in elements.chunks(64 / size_of::<T>()) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 processor has the instruction, and it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = elements;
 }
 
 /// Elements that one task works on: large enough that handing it out costs nothing, small enough for the cache.

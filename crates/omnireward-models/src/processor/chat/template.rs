@@ -116,7 +116,7 @@ fn environment(source: &str, path: &Path) -> Result<Environment<'static>> {
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", tojson);
     environment
-        .add_template_owned(NAME, without_generation_marks(source))
+        .add_template_owned(NAME, without_generation_marks(&with_plain_newlines(source)))
         .map_err(|cause| error(path, cause.to_string()))?;
     Ok(environment)
 }
@@ -186,6 +186,11 @@ impl Formatter for PythonJson {
     ) -> std::io::Result<()> {
         writer.write_all(b": ")
     }
+}
+
+/// The template with each line ended by a newline alone, as Jinja reads it.
+fn with_plain_newlines(source: &str) -> String {
+    source.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// The template without `generation` blocks, by which Hugging Face transformers marks what the assistant said. They

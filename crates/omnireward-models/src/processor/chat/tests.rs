@@ -158,6 +158,10 @@ fn templates_are_read_as_transformers_reads_them() {
             "2+2?|0What is 2+2?1!It is 4.",
         ),
         (
+            "{% for m in messages %}\r\n{{ m.content }}\r\n{% endfor %}\rend",
+            "What is 2+2?\nIt is 4.\nend",
+        ),
+        (
             "{% for m in messages %}\n  {% generation %}\n  {{ m | tojson }}\n  {%- endgeneration %}\n  {% if m.content.startswith('What') %}{% continue %}{% endif %}\n{{ m.content | trim | upper }}\n{% endfor %}{{ bos_token }}{{ eos_token }}",
             "  {\"role\": \"user\", \"content\": \"What is 2+2?\"}  {\"role\": \"assistant\", \"content\": \"It is 4.\"}IT IS 4.\n<|im_end|>",
         ),

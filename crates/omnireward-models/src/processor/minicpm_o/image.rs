@@ -14,9 +14,10 @@ pub(super) fn opaque(image: &RgbaImage, transparency: Transparency) -> RgbImage 
     match transparency {
         Transparency::OnWhite => on_white(image),
         Transparency::Dropped => {
-            let mut pixels = Vec::with_capacity(image.len() / 4 * 3);
-            for pixel in image.as_raw().as_chunks::<4>().0 {
-                pixels.extend_from_slice(&pixel[..3]);
+            let mut pixels = vec![0; image.len() / 4 * 3];
+            let places = pixels.as_chunks_mut::<3>().0.iter_mut();
+            for (place, pixel) in places.zip(image.as_raw().as_chunks::<4>().0) {
+                place.copy_from_slice(&pixel[..3]);
             }
             RgbImage::from_raw(image.width(), image.height(), pixels)
                 .expect("there are three bytes for each pixel")

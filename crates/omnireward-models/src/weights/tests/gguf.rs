@@ -131,14 +131,13 @@ fn kept_and_expanded_weights_compute_the_same_bits() {
             let x = Tensor::randn(0.0_f32, 1.0, (rows, 256), &Device::Cpu).unwrap();
             let x = x.to_dtype(dtype).unwrap();
             for (name, out, inner) in matrices(&kept) {
+                let bias = Tensor::randn(0.0_f32, 1.0, out, &Device::Cpu).unwrap();
+                let bias = bias.to_dtype(dtype).unwrap();
                 let product = |weights: &Weights| {
-                    let weight = weights
-                        .scope("", &placement)
-                        .weight(&name, out, inner)
-                        .unwrap();
-                    match &weight {
-                        Weight::Quantised(quantised) => quantised.multiply(&x).unwrap(),
-                        other => linear(&x, other, None).unwrap(),
+                    let scope = weights.scope("", &placement);
+                    match scope.weight(&name, out, inner).unwrap() {
+                        Weight::Quantised(quantised) => quantised.linear(&x, Some(&bias)).unwrap(),
+                        other => linear(&x, &other, Some(&bias)).unwrap(),
                     }
                 };
                 let (kept, expanded) = (product(&kept), product(&expanded));

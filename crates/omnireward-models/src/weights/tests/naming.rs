@@ -76,9 +76,9 @@ fn names_that_need_no_change_are_left() {
             "score.weight",
         ],
         [
+            "apm.layer_norm.weight",
             "llm.model.norm.weight",
             "tts.head.weight",
-            "apm.layer_norm.weight",
         ],
         ["embed_tokens.weight", "model.norm.weight", "norm.weight"],
     ] {

@@ -214,3 +214,46 @@ fn empty_tensors_and_scalars_are_read() {
     );
     assert_eq!(numbers(&scope.tensor("scalar", &[]).unwrap()), [-6.25]);
 }
+
+/// Kilobytes of a file's mappings that are in memory.
+#[cfg(target_os = "linux")]
+fn resident(path: &std::path::Path) -> usize {
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut ours = false;
+    let mut total = 0;
+    for line in maps.lines() {
+        let is_field = line
+            .split(' ')
+            .next()
+            .is_some_and(|word| word.ends_with(':'));
+        if !is_field {
+            ours = line.ends_with(path.to_str().unwrap());
+        } else if ours && let Some(rest) = line.strip_prefix("Rss:") {
+            total += rest.trim_end_matches("kB").trim().parse::<usize>().unwrap();
+        }
+    }
+    total
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn only_what_is_asked_for_is_read_and_what_was_read_can_be_let_go() {
+    let directory = directory();
+    let path = write(
+        directory.path(),
+        "model.safetensors",
+        &[("a", tensor(&[4096, 2048], DType::F32))],
+    );
+    let path = path.canonicalize().unwrap();
+    let weights = Weights::open(&path).unwrap();
+    let weight = weights.scope("", &CPU).weight("a", 4096, 2048).unwrap();
+    assert!(resident(&path) < 1024, "opened: {} kB", resident(&path));
+    weight.rows(&[4000], &Device::Cpu, DType::F32).unwrap();
+    assert!(resident(&path) < 2048, "a row read: {} kB", resident(&path));
+    weight.tensor(&Device::Cpu, DType::F32).unwrap();
+    assert!(resident(&path) > 32_000, "all read: {} kB", resident(&path));
+    weights.release();
+    assert!(resident(&path) < 1024, "let go: {} kB", resident(&path));
+    let first = weight.rows(&[0], &Device::Cpu, DType::F32).unwrap();
+    assert_eq!(numbers(&first)[0], -6.25);
+}

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     inputs::Named,
-    reference::{BF16_FACTOR, EXACT, Expected, bump, checkpoint_tensors, folder, on_cpu},
+    reference::{Distance, EXACT, Expected, bump, checkpoint_tensors, folder, on_cpu},
 };
 
 const FAMILIES: [&str; 3] = ["qwen2", "qwen3", "llama"];
@@ -23,7 +23,7 @@ const HIDDEN_OF: usize = 2;
 #[test]
 fn rewards_and_hidden_states_equal_those_of_transformers() {
     for family in FAMILIES {
-        let (rewards, hidden) = Setup::of(family).errors(DType::F32);
+        let (rewards, hidden) = Setup::of(family).errors();
         println!("{family} f32: rewards off by {rewards:.1e}, hidden states by {hidden:.1e}");
         assert!(rewards <= EXACT, "{family}: rewards off by {rewards}");
         assert!(hidden <= EXACT, "{family}: hidden states off by {hidden}");
@@ -34,21 +34,13 @@ fn rewards_and_hidden_states_equal_those_of_transformers() {
 fn bf16_is_as_near_as_that_of_transformers() {
     for family in FAMILIES {
         let setup = Setup::of(family);
-        let (rewards, hidden) = setup.errors(DType::BF16);
-        let spread = |stage| setup.expected.spread(stage);
-        println!(
-            "{family} bf16: rewards off by {rewards:.1e} (transformers {:.1e}), hidden states by {hidden:.1e} ({:.1e})",
-            spread("rewards"),
-            spread("hidden"),
-        );
-        assert!(
-            rewards <= BF16_FACTOR * spread("rewards"),
-            "{family}: rewards off by {rewards}"
-        );
-        assert!(
-            hidden <= BF16_FACTOR * spread("hidden"),
-            "{family}: hidden states off by {hidden}"
-        );
+        let stages = ["rewards", "hidden"];
+        for (stage, ours) in stages.into_iter().zip(setup.distances(DType::BF16)) {
+            let spread = setup.expected.spread(stage);
+            let found = format!("bf16 {family}, {stage}: off by {ours}, transformers by {spread}");
+            println!("{found}");
+            assert!(ours.is_like(spread), "{found}");
+        }
     }
 }
 
@@ -90,7 +82,7 @@ fn one_wrong_weight_of_the_head_is_noticed() {
             let changed = bump(&tensors["score.weight"], 9, 0.05);
             tensors.insert("score.weight".to_owned(), changed);
         });
-        let (rewards, hidden) = setup.errors(DType::F32);
+        let (rewards, hidden) = setup.errors();
         assert!(rewards > EXACT, "{family}: rewards off by {rewards}");
         assert!(
             hidden <= EXACT,
@@ -164,7 +156,7 @@ fn a_wrong_setting_is_noticed() {
 }
 
 fn assert_noticed(family: &str, what: &str, setup: &Setup) {
-    let (rewards, hidden) = setup.errors(DType::F32);
+    let (rewards, hidden) = setup.errors();
     assert!(
         rewards > EXACT && hidden > EXACT,
         "{family}, {what}: rewards off by {rewards} and hidden states by {hidden} only"
@@ -205,8 +197,14 @@ impl Setup {
         }
     }
 
+    /// How far rewards and hidden states are from the reference's `f32` at most, computed in `f32`.
+    fn errors(&self) -> (f32, f32) {
+        let [rewards, hidden] = self.distances(DType::F32);
+        (rewards.largest, hidden.largest)
+    }
+
     /// How far rewards and hidden states are from the reference's `f32`.
-    fn errors(&self, dtype: DType) -> (f32, f32) {
+    fn distances(&self, dtype: DType) -> [Distance; 2] {
         let placement = on_cpu(dtype);
         let config =
             DecoderConfig::from_json(&self.config, &self.folder.join("config.json")).unwrap();
@@ -230,10 +228,10 @@ impl Setup {
         let rewards: Vec<f32> = rewards.into_iter().map(|reward| reward as f32).collect();
         let rewards = Tensor::new(rewards, &placement.device).unwrap();
         let hidden = hidden.narrow(0, ends.len(), length).unwrap();
-        (
+        [
             self.expected.error("rewards", &rewards),
             self.expected.error("hidden", &hidden),
-        )
+        ]
     }
 
     /// The first token of the sequence of which all rows are compared.

@@ -20,14 +20,11 @@ pub(crate) struct Inputs {
 
 impl Inputs {
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        Self::from_tensors(&candle_core::safetensors::load(path, &Device::Cpu)?)
-    }
-
-    pub(crate) fn from_tensors(tensors: &Named) -> Result<Self> {
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
         Ok(Self {
-            sequences: numbered(|i| sequence(tensors, i))?,
-            images: numbered(|i| image(tensors, i))?,
-            clips: clips(tensors)?,
+            sequences: numbered(|i| sequence(&tensors, i))?,
+            images: numbered(|i| image(&tensors, i))?,
+            clips: clips(&tensors)?,
         })
     }
 }
