@@ -245,10 +245,12 @@ fn inspect_folder(dir: &Path) -> Result<Inspection> {
         .filter(|file| file.problem.is_some())
         .count();
     for (count, what) in [(missing, "missing"), (damaged, "damaged")] {
-        if count > 0 {
-            inspection
+        match count {
+            0 => {}
+            1 => inspection.notes.push(format!("1 weight file is {what}")),
+            more => inspection
                 .notes
-                .push(format!("{count} weight files are {what}"));
+                .push(format!("{more} weight files are {what}")),
         }
     }
     if let Some(pickle) = survey.pickles.first() {
