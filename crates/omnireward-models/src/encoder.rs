@@ -8,8 +8,8 @@ use serde::Deserialize;
 use crate::{
     Result,
     ops::{
-        AttentionItem, AttentionLayout, Visibility, attention, gelu_erf, gelu_tanh, layer_norm,
-        linear,
+        AttentionItem, AttentionLayout, Visibility, add, attention, gelu_erf, gelu_tanh,
+        layer_norm, linear,
     },
     weights::{Scope, Weight},
 };
@@ -98,11 +98,14 @@ impl Block {
         x: &Tensor,
         layout: &Arc<AttentionLayout>,
     ) -> candle_core::Result<Tensor> {
-        let x = (x + self.attend(&self.attention_norm.forward(x)?, layout)?)?;
+        let x = add(x, &self.attend(&self.attention_norm.forward(x)?, layout)?)?;
         let inner = self.first.forward(&self.perceptron_norm.forward(&x)?)?;
-        x + self
-            .second
-            .forward(&self.config.activation.apply(&inner)?)?
+        add(
+            &x,
+            &self
+                .second
+                .forward(&self.config.activation.apply(&inner)?)?,
+        )
     }
 
     fn attend(&self, x: &Tensor, layout: &Arc<AttentionLayout>) -> candle_core::Result<Tensor> {

@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     encoder::{Block, BlockConfig, Norm, end_to_end, runs},
     minicpm_o::MelPiece,
-    ops::Visibility,
+    ops::{Visibility, add},
     weights::{Placement, Scope},
 };
 
@@ -128,7 +128,7 @@ impl AudioEncoder {
         let frames = Tensor::from_vec(frames, (span.mel_frames, mels), &self.placement.device)?
             .to_dtype(self.placement.dtype)?;
         let positions = self.positions.narrow(0, 0, span.computed)?;
-        Ok((self.convolutions.forward(&frames)? + positions)?)
+        Ok(add(&self.convolutions.forward(&frames)?, &positions)?)
     }
 
     fn span(&self, piece: &MelPiece, mask: AudioMask) -> Result<Span> {

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use crate::{
     decoder::{DecoderConfig, reads::Reads, rotary::Rotary},
-    ops::{AttentionLayout, attention, linear, rms_norm, rotate, swiglu},
+    ops::{AttentionLayout, add, attention, linear, rms_norm, rotate, swiglu},
     weights::{Scope, Weight},
 };
 
@@ -34,7 +34,7 @@ impl Layer {
         let (k, v) = self.attention.keys_and_values(&normed, rotary)?;
         let q = self.attention.queries(&normed, rotary)?;
         drop(normed);
-        let stream = (stream + self.attention.mix(&q, &k, &v, layout)?)?;
+        let stream = add(&stream, &self.attention.mix(&q, &k, &v, layout)?)?;
         drop((q, k, v));
         self.network.forward(stream)
     }
@@ -52,7 +52,8 @@ impl Layer {
             .attention
             .queries(&reads.select(&normed)?, &reads.select_rotary(rotary)?)?;
         drop(normed);
-        let stream = (reads.select(&stream)? + self.attention.mix(&q, &k, &v, reads.layout())?)?;
+        let mixed = self.attention.mix(&q, &k, &v, reads.layout())?;
+        let stream = add(&reads.select(&stream)?, &mixed)?;
         drop((q, k, v));
         self.network.forward(stream)
     }
@@ -166,7 +167,7 @@ impl Network {
         let normed = self.norm.forward(&stream)?;
         let gated = swiglu(&self.gate.forward(&normed)?, &self.up.forward(&normed)?)?;
         drop(normed);
-        stream + self.down.forward(&gated)?
+        add(&stream, &self.down.forward(&gated)?)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     encoder::{Block, BlockConfig, Linear, Norm, end_to_end},
     minicpm_o::Tile,
-    ops::Visibility,
+    ops::{Visibility, add},
     weights::{Placement, Scope},
 };
 
@@ -93,7 +93,7 @@ impl VisionEncoder {
             .to_dtype(self.placement.dtype)?;
         let positions = Tensor::new(positions, device)?;
         let positions = self.positions.index_select(&positions, 0)?;
-        Ok((self.patches.forward(&patches)? + positions)?)
+        Ok(add(&self.patches.forward(&patches)?, &positions)?)
     }
 }
 
