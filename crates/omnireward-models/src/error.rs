@@ -147,7 +147,9 @@ pub enum Error {
         reason: String,
     },
     /// A response with its prompt is longer than the model or the caller allows.
-    #[error("response {response} of pair `{pair}` takes {rows} tokens with its prompt, the limit is {limit}")]
+    #[error(
+        "response {response} of pair `{pair}` takes {rows} tokens with its prompt, the limit is {limit}"
+    )]
     TooLong {
         /// The pair.
         pair: String,
@@ -159,7 +161,9 @@ pub enum Error {
         limit: usize,
     },
     /// A reward that is not a finite number.
-    #[error("the reward of response {response} of pair `{pair}` is `{reward}`, not a finite number")]
+    #[error(
+        "the reward of response {response} of pair `{pair}` is `{reward}`, not a finite number"
+    )]
     NotFinite {
         /// The pair.
         pair: String,

@@ -81,10 +81,7 @@ impl TokenTree {
 
     /// Rows in all segments: what the tree costs.
     pub fn rows(&self) -> usize {
-        self.segments
-            .iter()
-            .map(|segment| segment.rows.len())
-            .sum()
+        self.segments.iter().map(|segment| segment.rows.len()).sum()
     }
 
     /// Rows of the longest sequence.

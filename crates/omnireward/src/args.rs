@@ -515,7 +515,14 @@ mod tests {
             ..Preprocessing::reference()
         };
         assert_eq!(mixed, expected);
-        for wrong in ["", "dirty", "clean,x=1", "clean,max_frames=x", "clean,image_shrink=best", "clean,image_shrink"] {
+        for wrong in [
+            "",
+            "dirty",
+            "clean,x=1",
+            "clean,max_frames=x",
+            "clean,image_shrink=best",
+            "clean,image_shrink",
+        ] {
             assert!(preprocessing(wrong).is_err(), "{wrong}");
         }
     }

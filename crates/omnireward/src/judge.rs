@@ -44,7 +44,8 @@ impl Prepared {
             JudgeSpec::Embedded | JudgeSpec::Checkpoint(_) | JudgeSpec::Hub { .. } => {
                 let scorer = local_model::open(spec, model, chat.cache.as_deref(), quiet).await?;
                 let scorer = Arc::new(scorer);
-                let judge = RewardJudge::new(scorer.clone()).with_tie_threshold(model.tie_threshold);
+                let judge =
+                    RewardJudge::new(scorer.clone()).with_tie_threshold(model.tie_threshold);
                 Ok(Self::Reward(scorer, Arc::new(judge)))
             }
             other => Ok(Self::Local(local(other, chat)?)),

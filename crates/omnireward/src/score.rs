@@ -12,20 +12,15 @@ use omnireward_core::{PreferencePair, Progress, RewardModel, error_chain};
 use omnireward_models::{RewardScorer, Scored};
 use serde_json::{Value, json};
 
-use crate::{
-    Outcome,
-    args::ScoreArgs,
-    bar::Bar,
-    benchmark::Benchmark,
-    local_model, printer,
-};
+use crate::{Outcome, args::ScoreArgs, bar::Bar, benchmark::Benchmark, local_model, printer};
 
 /// Pairs read ahead and scored together; how they are packed is the scorer's to decide.
 const PAIRS_AT_ONCE: usize = 16;
 
 pub(crate) async fn score(args: ScoreArgs, quiet: bool) -> Result<Outcome> {
     let input = Benchmark::open(&args.input, &args.reading, &args.tasks, quiet).await?;
-    let scorer = local_model::open(&args.model, &args.settings, args.cache.as_deref(), quiet).await?;
+    let scorer =
+        local_model::open(&args.model, &args.settings, args.cache.as_deref(), quiet).await?;
     let settings = json!({
         "omnireward": env!("OMNIREWARD_VERSION"),
         "model": args.model.to_string(),
@@ -41,9 +36,8 @@ pub(crate) async fn score(args: ScoreArgs, quiet: bool) -> Result<Outcome> {
         .sum::<Option<u64>>();
     let bar = Bar::new(quiet);
     bar.begin("scoring", total);
-    let counts = tokio::task::block_in_place(|| {
-        score_all(&scorer, &input, &mut output, &args, &bar)
-    });
+    let counts =
+        tokio::task::block_in_place(|| score_all(&scorer, &input, &mut output, &args, &bar));
     bar.end();
     let counts = counts?;
     if !quiet {
@@ -263,7 +257,8 @@ fn settings_path(path: &Path) -> PathBuf {
 fn write_settings(path: &Path, settings: &Value) -> Result<()> {
     let path = settings_path(path);
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make `{}`", folder.display()))?;
     }
     fs::write(&path, format!("{settings:#}\n"))
         .with_context(|| format!("cannot write `{}`", path.display()))

@@ -20,10 +20,7 @@ pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tens
     check_shapes(x, weight, bias)?;
     let ours = x.device().is_cpu() && is_activation(x) && bias.is_none_or(is_number);
     match (weight, bias) {
-        (Weight::Quantised(quantised), None) => quantised.multiply(x),
-        (Weight::Quantised(quantised), Some(bias)) => quantised
-            .multiply(x)?
-            .broadcast_add(&bias.to_dtype(x.dtype())?),
+        (Weight::Quantised(quantised), bias) => quantised.linear(x, bias),
         (Weight::Tensor(weight), None) if ours && is_number(weight) => x.apply_op2(weight, Linear),
         (Weight::Tensor(weight), Some(bias)) if ours && is_number(weight) => {
             x.apply_op3(weight, bias, Linear)

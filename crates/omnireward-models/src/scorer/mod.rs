@@ -262,7 +262,12 @@ impl RewardScorer {
     }
 
     /// Cuts a sequence that is too long, if that is asked for and possible, and says by how much.
-    fn shorten(&self, pair: &PreferencePair, response: usize, rows: &mut Vec<Row>) -> Result<usize> {
+    fn shorten(
+        &self,
+        pair: &PreferencePair,
+        response: usize,
+        rows: &mut Vec<Row>,
+    ) -> Result<usize> {
         let too_many = rows.len() - self.max_length;
         let cuttable = match self.options.too_long {
             TooLong::Refuse => None,
@@ -271,7 +276,12 @@ impl RewardScorer {
         match cuttable {
             Some(span) if span.len() >= too_many => {
                 rows.drain(span.end - too_many..span.end);
-                tracing::warn!(pair = pair.id, response = response + 1, cut = too_many, "sequence cut to fit");
+                tracing::warn!(
+                    pair = pair.id,
+                    response = response + 1,
+                    cut = too_many,
+                    "sequence cut to fit"
+                );
                 Ok(too_many)
             }
             _ => Err(Error::TooLong {

