@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use omnireward_core::PreferencePair;
 use omnireward_models::{
     MediaCache, Precision, RewardScorer, ScorerOptions,
-    checkpoint::{self, Code, Examination, Finding, Severity, doctor::ScoreError},
+    checkpoint::{self, Examination, Finding, Severity, doctor::ScoreError},
 };
 use serde_json::json;
 
@@ -46,7 +46,7 @@ fn examine(path: &Path, args: &DoctorArgs, quiet: bool) -> Result<Vec<Finding>> 
         deep: args.deep,
         score: (!args.write_golden).then_some(&score),
     };
-    let mut findings = checkpoint::doctor(path, &examination, &Bar::new(quiet))
+    let findings = checkpoint::doctor(path, &examination, &Bar::new(quiet))
         .with_context(|| format!("cannot examine `{}`", path.display()))?;
     if args.write_golden && count(&findings, Severity::Defect) == 0 {
         let golden = checkpoint::write_golden(path, Precision::F32, &score).map_err(|error| {
