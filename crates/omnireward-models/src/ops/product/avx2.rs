@@ -126,9 +126,11 @@ fn sum_columns<T: Pack<f32>>(
             for (start, widened) in starts.iter().zip(&mut widened) {
                 // SAFETY: eight numbers of each column belong to a block, and `widened` has room for them.
                 unsafe {
-                    let numbers = eight::<f32, T>(start.add(block * BLOCK));
-                    _mm256_storeu_ps(widened.as_mut_ptr(), numbers);
-                }
+                    _mm256_storeu_ps(
+                        widened.as_mut_ptr(),
+                        eight::<f32, T>(start.add(block * BLOCK)),
+                    );
+                };
             }
         }
         for (k, lanes) in lanes.chunks_exact(few::ROWS).enumerate() {
@@ -221,8 +223,8 @@ fn transpose<L: Lane, T: Pack<L>>(rows: View<'_, T>, group: usize, width: usize,
         for (step, lanes) in block_at(block).into_iter().enumerate() {
             // SAFETY: eight lanes lie there: a step ends after `group + 8` lanes or more, or another one follows.
             unsafe {
-                _mm256_storeu_ps(to.add((block * BLOCK + step) * width + group).cast(), lanes)
-            };
+                _mm256_storeu_ps(to.add((block * BLOCK + step) * width + group).cast(), lanes);
+            }
         }
     }
     if direct < blocks {

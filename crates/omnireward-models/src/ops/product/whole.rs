@@ -63,6 +63,9 @@ where
         bias.is_none_or(|bias| bias.len() == b.columns()),
         "length of a bias"
     );
+    if out.is_empty() {
+        return;
+    }
     match (A::as_bf16(a), B::as_bf16(b), tile::pair_tile()) {
         (Some(a), Some(b), Some(tile)) => product_with(tile, a, b, bias, out),
         _ => {
@@ -186,7 +189,9 @@ fn product_of_slab<L, A, B, C>(
             cut,
         };
         if threads == 1 {
-            tasks.into_iter().for_each(|task| factors.multiply(task));
+            for task in tasks {
+                factors.multiply(task);
+            }
         } else {
             tasks
                 .into_par_iter()
