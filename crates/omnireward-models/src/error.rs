@@ -128,7 +128,7 @@ pub enum Error {
         /// The medium as the dataset names it.
         name: String,
         /// What the decoder said.
-        source: omnireward_media::Error,
+        source: Box<omnireward_media::Error>,
     },
     /// What a tower was given is not what it takes.
     #[error("{input} cannot be encoded: {reason}")]

@@ -112,18 +112,15 @@ impl MediaCache {
             return Some(found);
         }
         let found = self.dir.as_deref().and_then(|dir| read(dir, key, device));
-        match found {
-            Some(encoded) => {
-                let encoded = Arc::new(encoded);
-                let mut memory = self.memory();
-                memory.stats.disk_hits += 1;
-                memory.keep(key, encoded.clone(), self.budget);
-                Some(encoded)
-            }
-            None => {
-                self.memory().stats.misses += 1;
-                None
-            }
+        if let Some(encoded) = found {
+            let encoded = Arc::new(encoded);
+            let mut memory = self.memory();
+            memory.stats.disk_hits += 1;
+            memory.keep(key, encoded.clone(), self.budget);
+            Some(encoded)
+        } else {
+            self.memory().stats.misses += 1;
+            None
         }
     }
 

@@ -1,4 +1,8 @@
 //! Pairs of all nine tasks, with media made here, for tests that must not depend on files.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "what is made here is always well formed"
+)]
 
 use std::sync::Arc;
 

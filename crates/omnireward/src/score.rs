@@ -101,12 +101,8 @@ fn score_all(
 ) -> Result<Counts> {
     let mut counts = Counts::default();
     let mut batch = Vec::with_capacity(PAIRS_AT_ONCE);
-    let mut taken = 0;
-    for pair in input.dataset.pairs() {
-        if args.limit.is_some_and(|limit| taken >= limit) {
-            break;
-        }
-        taken += 1;
+    let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
+    for pair in input.dataset.pairs().take(limit) {
         match pair {
             Ok(pair) if output.holds(&pair.id) => {
                 counts.kept += 1;

@@ -24,7 +24,7 @@ pub struct Architecture {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
-    /// MiniCPM-o-2.6: a Qwen2 decoder with a SigLIP tower, a resampler and a Whisper encoder.
+    /// MiniCPM-o-2.6: a Qwen2 decoder with a `SigLIP` tower, a resampler and a Whisper encoder.
     MiniCpmO,
     /// Qwen2 and Qwen2.5: bias on queries, keys and values.
     Qwen2,
@@ -58,11 +58,15 @@ pub enum Readout {
     Language,
     /// `score.weight`.
     Classes(usize),
-    /// `score.0`, ReLU, `score.2`.
+    /// `score.0`, `ReLU`, `score.2`.
     TwoLayers(usize),
 }
 
 /// The sizes of a decoder.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, as in the configuration"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text {
     /// Width of the residual stream.
@@ -104,7 +108,7 @@ pub struct Towers {
     pub audio: Audio,
 }
 
-/// The sizes of a SigLIP tower.
+/// The sizes of a `SigLIP` tower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vision {
     /// Width of the residual stream.

@@ -129,7 +129,7 @@ pub(super) fn unwrapped(name: &str) -> &str {
     name.strip_prefix("pretrained_model.").unwrap_or(name)
 }
 
-/// Only PyTorch's own files; a `training_args.bin` is nobody's business here.
+/// Only `PyTorch`'s own files; a `training_args.bin` is nobody's business here.
 fn is_pickle(name: &str) -> bool {
     ["pytorch_model", "value_head", "model", "adapter_model"]
         .iter()

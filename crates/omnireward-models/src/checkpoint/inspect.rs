@@ -275,18 +275,17 @@ fn inspect_file(path: &Path) -> Result<Inspection> {
             bytes: info.bytes as u64,
         })
         .collect();
-    let (format, config) = match weights.gguf() {
-        Some(gguf) => (Format::Gguf, gguf.config()),
-        None => {
-            let beside = path
-                .parent()
-                .and_then(|dir| files::json(dir, "config.json"));
-            let config = beside.and_then(Result::ok).ok_or_else(|| Error::Damaged {
-                path: path.to_owned(),
-                reason: "there is no `config.json` beside it".to_owned(),
-            });
-            (Format::Safetensors, config)
-        }
+    let (format, config) = if let Some(gguf) = weights.gguf() {
+        (Format::Gguf, gguf.config())
+    } else {
+        let beside = path
+            .parent()
+            .and_then(|dir| files::json(dir, "config.json"));
+        let config = beside.and_then(Result::ok).ok_or_else(|| Error::Damaged {
+            path: path.to_owned(),
+            reason: "there is no `config.json` beside it".to_owned(),
+        });
+        (Format::Safetensors, config)
     };
     let mut inspection = of_items(path, format, config.as_ref().ok(), &items);
     if let Err(error) = &config {

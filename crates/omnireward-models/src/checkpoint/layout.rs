@@ -123,28 +123,25 @@ pub fn is_optional(part: Part) -> bool {
 /// of its own, is [`value_head`]. Speech, which a reward does not need, is left out.
 pub fn tensors(architecture: &Architecture) -> Vec<TensorSpec> {
     let mut list = List::default();
-    match &architecture.towers {
-        Some(towers) => {
-            list.under("llm.", Part::Language, |list| {
-                decoder(list, &architecture.text)
-            });
-            list.part = Part::Output;
-            list.output_matrix("llm.lm_head.weight", &architecture.text);
-            let hidden = architecture.text.hidden;
-            list.under("vpm.", Part::Vision, |list| vision(list, &towers.vision));
-            list.under("resampler.", Part::Resampler, |list| {
-                resampler(list, towers, hidden)
-            });
-            list.under("apm.", Part::Audio, |list| audio(list, &towers.audio));
-            list.under("audio_projection_layer.", Part::AudioProjection, |list| {
-                list.linear("linear1", hidden, towers.audio.hidden);
-                list.linear("linear2", hidden, hidden);
-            });
-        }
-        None => {
-            list.under("", Part::Language, |list| decoder(list, &architecture.text));
-            readout(&mut list, architecture);
-        }
+    if let Some(towers) = &architecture.towers {
+        list.under("llm.", Part::Language, |list| {
+            decoder(list, &architecture.text);
+        });
+        list.part = Part::Output;
+        list.output_matrix("llm.lm_head.weight", &architecture.text);
+        let hidden = architecture.text.hidden;
+        list.under("vpm.", Part::Vision, |list| vision(list, &towers.vision));
+        list.under("resampler.", Part::Resampler, |list| {
+            resampler(list, towers, hidden);
+        });
+        list.under("apm.", Part::Audio, |list| audio(list, &towers.audio));
+        list.under("audio_projection_layer.", Part::AudioProjection, |list| {
+            list.linear("linear1", hidden, towers.audio.hidden);
+            list.linear("linear2", hidden, hidden);
+        });
+    } else {
+        list.under("", Part::Language, |list| decoder(list, &architecture.text));
+        readout(&mut list, architecture);
     }
     list.tensors
 }
@@ -153,7 +150,7 @@ pub fn tensors(architecture: &Architecture) -> Vec<TensorSpec> {
 pub fn value_head(hidden: usize) -> Vec<TensorSpec> {
     let mut list = List::default();
     list.under("v_head.", Part::Head, |list| {
-        list.linear("summary", 1, hidden)
+        list.linear("summary", 1, hidden);
     });
     list.tensors
 }

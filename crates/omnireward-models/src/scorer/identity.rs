@@ -6,7 +6,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::{Error, Result, media_cache::hex};
 
 /// Bytes of a file that are read at each place.
 const SAMPLE: u64 = 1 << 16;
@@ -34,11 +34,7 @@ pub(super) fn fingerprint(checkpoint: &Path) -> Result<String> {
         hash.update(name.as_bytes());
         sample(&path, &mut hash).map_err(failed)?;
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&hash.finalize()))
 }
 
 fn files(checkpoint: &Path) -> Result<Vec<PathBuf>> {

@@ -212,29 +212,13 @@ impl RewardScorer {
             }
         }
         for batch in self.batches(&prepared) {
-            match self.run(&batch) {
-                Ok(rewards) => {
-                    for (work, rewards) in batch.iter().zip(rewards) {
-                        if let Ok(scored) = &mut results[work.pair] {
-                            scored.rewards.extend(rewards);
-                            scored.rows += work.tree.rows();
-                        }
-                    }
-                }
-                Err(error) => {
-                    // The error is one for all; the pairs still differ by their place.
-                    let message = omnireward_core::error_chain(&error);
-                    for work in &batch {
-                        results[work.pair] = Err(candle_core::Error::Msg(message.clone()).into());
-                    }
-                }
-            }
+            self.add_rewards(&batch, &mut results);
         }
         for (pair, result) in pairs.iter().zip(&mut results) {
-            if let Ok(scored) = result {
-                if let Err(error) = check_finite(pair, &scored.rewards) {
-                    *result = Err(error);
-                }
+            if let Ok(scored) = result
+                && let Err(error) = check_finite(pair, &scored.rewards)
+            {
+                *result = Err(error);
             }
         }
         results
@@ -243,6 +227,29 @@ impl RewardScorer {
     /// How often features of media were found in the cache.
     pub fn cache_stats(&self) -> CacheStats {
         self.cache.stats()
+    }
+
+    /// Computes a stream of trees and adds their rewards to those of their pairs. When the stream fails, each tree is
+    /// computed alone, so that only the pair at fault fails.
+    fn add_rewards(&self, batch: &[Work<'_>], results: &mut [Result<Scored>]) {
+        match self.run(batch) {
+            Ok(rewards) => {
+                for (work, rewards) in batch.iter().zip(rewards) {
+                    if let Ok(scored) = &mut results[work.pair] {
+                        scored.rewards.extend(rewards);
+                        scored.rows += work.tree.rows();
+                    }
+                }
+            }
+            Err(error) => match batch {
+                [work] => results[work.pair] = Err(error),
+                _ => {
+                    for work in batch {
+                        self.add_rewards(std::slice::from_ref(work), results);
+                    }
+                }
+            },
+        }
     }
 
     fn prepare(&self, pair: &PreferencePair) -> Result<Prepared> {
@@ -364,7 +371,7 @@ impl RewardScorer {
         let embedded = self.decoder.embed(&tokens)?;
         let mut parts = Vec::new();
         let mut start = 0;
-        for run in rows.chunk_by(|left, right| follows(left, right)) {
+        for run in rows.chunk_by(follows) {
             parts.push(match run[0].feature {
                 None => embedded.narrow(0, start, run.len())?,
                 Some(feature) => media[feature.medium]
@@ -393,10 +400,9 @@ fn name(path: &Path) -> String {
 
 fn dtype(weights: &Weights, precision: Precision) -> DType {
     match precision {
-        Precision::F32 => DType::F32,
         Precision::Bf16 => DType::BF16,
         Precision::AsStored if mostly_bf16(weights) => DType::BF16,
-        Precision::AsStored => DType::F32,
+        Precision::F32 | Precision::AsStored => DType::F32,
     }
 }
 

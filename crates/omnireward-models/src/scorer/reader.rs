@@ -37,7 +37,7 @@ impl Reader {
     ) -> Result<Self> {
         Ok(Self::MiniCpmO(Box::new(MiniCpmO {
             processor: MiniCpmOProcessor::open(dir, options.preprocessing.clone())?
-                .with_limits(options.limits.clone()),
+                .with_limits(options.limits),
             towers: Towers::load(config, weights, placement)?,
         })))
     }
@@ -183,9 +183,10 @@ impl MiniCpmO {
         let mut rows = self.towers.encode_images(&pictures)?.into_iter();
         inputs
             .iter()
-            .map(|input| match input {
-                MediumInput::Audio(audio) => self.towers.encode_audio(audio),
-                _ => {
+            .map(|input| {
+                if let MediumInput::Audio(audio) = input {
+                    self.towers.encode_audio(audio)
+                } else {
                     let own: Vec<Tensor> = rows.by_ref().take(input.pictures().len()).collect();
                     Ok(Tensor::cat(&own, 0)?)
                 }

@@ -288,7 +288,7 @@ fn a_wrong_shape() {
 fn many_wrong_shapes_are_summed_up() {
     let patient = Patient::new();
     patient.edit("config.json", |config| {
-        config["intermediate_size"] = json!(128)
+        config["intermediate_size"] = json!(128);
     });
     let findings = patient.findings();
     assert_eq!(
@@ -400,7 +400,7 @@ fn numbers_that_are_none() {
     for (value, words) in [(f32::NAN, "1 NaN"), (f32::INFINITY, "1 infinite")] {
         let patient = Patient::new();
         patient.operate(MODEL, |tensors| {
-            tensors.get_mut(Q_PROJ).unwrap().set(5000, value)
+            tensors.get_mut(Q_PROJ).unwrap().set(5000, value);
         });
         let finding = patient.suffers_from(Code::TensorNotFinite, MODEL, Some(Q_PROJ));
         assert!(finding.problem.contains(words), "{}", finding.problem);
@@ -416,7 +416,7 @@ fn numbers_that_are_none() {
 fn a_matrix_of_zeros() {
     let patient = Patient::new();
     patient.operate(MODEL, |tensors| {
-        tensors.get_mut(Q_PROJ).unwrap().bytes.fill(0)
+        tensors.get_mut(Q_PROJ).unwrap().bytes.fill(0);
     });
     let finding = patient.suffers_from(Code::TensorZero, MODEL, Some(Q_PROJ));
     assert_eq!(finding.severity, Severity::Warning);
@@ -428,7 +428,7 @@ fn a_template_that_prints_a_date() {
     let patient = Patient::new();
     let mut template = String::new();
     patient.edit(FILE, |config| {
-        template = config["chat_template"].as_str().unwrap().to_owned()
+        template = config["chat_template"].as_str().unwrap().to_owned();
     });
     let today = format!("{{{{ 'Today is ' + strftime_now('%d %b %Y') }}}}{template}");
     patient.edit(FILE, |config| config["chat_template"] = json!(today));
@@ -439,7 +439,7 @@ fn a_template_that_prints_a_date() {
     let finding = patient.suffers_from(Code::TemplateDate, FILE, Some("chat_template"));
     assert_eq!(finding.severity, Severity::Warning);
     patient.edit(FILE, |config| {
-        config["chat_template"] = json!("{% for message in %}")
+        config["chat_template"] = json!("{% for message in %}");
     });
     patient.suffers_from(Code::TemplateUnusable, FILE, Some("chat_template"));
 }
@@ -488,7 +488,7 @@ fn files_that_disagree_about_an_id() {
     assert_eq!(findings[0].code, Code::TokenConflict);
     let patient = Patient::new();
     patient.edit("config.json", |config| {
-        config["eos_token_id"] = json!(151_645)
+        config["eos_token_id"] = json!(151_645);
     });
     patient.suffers_from(Code::TokenConflict, "config.json", Some("eos_token_id"));
 }
@@ -559,7 +559,7 @@ fn a_configuration_of_another_kind() {
     patient.edit("config.json", |config| config["hidden_act"] = json!("relu"));
     patient.suffers_from(Code::ConfigUnsupported, "config.json", Some("hidden_act"));
     patient.edit("config.json", |config| {
-        config["architectures"] = json!(["MambaForCausalLM"])
+        config["architectures"] = json!(["MambaForCausalLM"]);
     });
     patient.suffers_from(
         Code::ArchitectureUnknown,
@@ -591,7 +591,7 @@ fn several_defects_at_once_are_all_found() {
     });
     fs::remove_file(patient.path(HEAD)).unwrap();
     patient.edit("preprocessor_config.json", |config| {
-        config["patch_size"] = json!(16)
+        config["patch_size"] = json!(16);
     });
     let mut codes: Vec<Code> = patient
         .findings()
@@ -644,7 +644,7 @@ fn golden_inputs_that_give_other_rewards() {
     let finding = patient.suffers_from(Code::GoldenUnchecked, "golden.json", None);
     assert_eq!(finding.severity, Severity::Warning);
     patient.edit("golden.json", |golden| {
-        golden["pairs"][0]["rewards"] = json!([1.0])
+        golden["pairs"][0]["rewards"] = json!([1.0]);
     });
     patient.suffers_from(Code::GoldenUnreadable, "golden.json", None);
 }

@@ -426,9 +426,10 @@ fn a_shifted_position_and_a_seen_sibling_change_the_result() {
 
         let rows = forest.rows.len();
         let mut one_sequence = (*forest.layout).clone();
+        let all = 0..rows;
         one_sequence.items = vec![AttentionItem {
-            queries: 0..rows,
-            keys: vec![0..rows],
+            queries: all.clone(),
+            keys: vec![all],
             visibility: forest.layout.items[0].visibility,
         }];
         let apart = largest_difference(&right, &run(&forest.positions, &one_sequence));

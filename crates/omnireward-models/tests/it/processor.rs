@@ -760,11 +760,7 @@ fn real_videos_give_the_frames_of_the_reference() {
     for line in fs::read_to_string(&path).unwrap().lines() {
         let fact: Value = serde_json::from_str(line).unwrap();
         let name = fact["path"].as_str().unwrap();
-        if !Path::new(name)
-            .extension()
-            .is_some_and(|kind| kind == "mp4")
-            || seen == 4
-        {
+        if Path::new(name).extension().is_none_or(|kind| kind != "mp4") || seen == 4 {
             continue;
         }
         let media = embedded(Modality::Video, fs::read(root.join(name)).unwrap());

@@ -155,7 +155,7 @@ pub fn write_golden(
         pairs,
     };
     let path = dir.join(GOLDEN);
-    let text = serde_json::to_string_pretty(&golden).expect("plain fields can be written");
+    let text = serde_json::to_string_pretty(&golden)?;
     fs::write(&path, text + "\n").map_err(|source| Error::Io { path, source })?;
     Ok(golden)
 }

@@ -41,26 +41,21 @@ fn examine_files(patient: &mut Patient<'_>) {
     if survey.has_body() || survey.index.is_some() {
         return;
     }
-    match pickles.first() {
-        Some(pickle) => {
-            let problem =
-                "the weights are a pickle, which can run code when it is read and is refused";
-            let mend = format!(
-                "convert it in Python: `safetensors.torch.save_file(torch.load(\"{pickle}\", weights_only=True), \"model.safetensors\")`"
-            );
-            patient.report(Finding::defect(
-                Code::Pickle,
-                pickle.as_str(),
-                problem,
-                mend,
-            ));
-        }
-        None => {
-            let problem =
-                "there are no weights: neither `model.safetensors` nor shards with an index";
-            let mend = "copy the weights into the folder";
-            patient.report(Finding::defect(Code::WeightsMissing, WHOLE, problem, mend));
-        }
+    if let Some(pickle) = pickles.first() {
+        let problem = "the weights are a pickle, which can run code when it is read and is refused";
+        let mend = format!(
+            "convert it in Python: `safetensors.torch.save_file(torch.load(\"{pickle}\", weights_only=True), \"model.safetensors\")`"
+        );
+        patient.report(Finding::defect(
+            Code::Pickle,
+            pickle.as_str(),
+            problem,
+            mend,
+        ));
+    } else {
+        let problem = "there are no weights: neither `model.safetensors` nor shards with an index";
+        let mend = "copy the weights into the folder";
+        patient.report(Finding::defect(Code::WeightsMissing, WHOLE, problem, mend));
     }
 }
 

@@ -218,7 +218,7 @@ impl RandomCheckpoint {
         folder.json("tokenizer_config.json", &tokens.config(self.family))?;
         folder.json(
             "special_tokens_map.json",
-            &tokens.special_tokens_map(self.family),
+            &Tokens::special_tokens_map(self.family),
         )?;
         if self.family == Family::MiniCpmO {
             folder.json("preprocessor_config.json", &published::preprocessor())?;

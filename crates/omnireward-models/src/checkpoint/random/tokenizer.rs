@@ -142,7 +142,7 @@ impl Tokens {
     }
 
     /// `special_tokens_map.json`.
-    pub(super) fn special_tokens_map(&self, family: Family) -> Value {
+    pub(super) fn special_tokens_map(family: Family) -> Value {
         let named = special_names(family);
         let token = |content: &str| {
             json!({

@@ -156,9 +156,10 @@ fn message_contents(content: &Value, medium: &mut usize) -> Option<Vec<Content>>
         Value::String(text) => Some(vec![Content::Text(text.clone())]),
         Value::Array(items) => items
             .iter()
-            .map(|item| match item.get("text") {
-                Some(text) => Some(Content::Text(text.as_str()?.to_owned())),
-                None => {
+            .map(|item| {
+                if let Some(text) = item.get("text") {
+                    Some(Content::Text(text.as_str()?.to_owned()))
+                } else {
                     *medium += 1;
                     Some(Content::Medium(*medium - 1))
                 }

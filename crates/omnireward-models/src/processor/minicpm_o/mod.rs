@@ -347,7 +347,7 @@ impl MediaUse<'_> {
         Error::Media {
             pair: self.pair.to_owned(),
             name: self.media.name().to_owned(),
-            source,
+            source: Box::new(source),
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Builder<'a> {
     pub(super) shapes: &'a [MediumShape],
 }
 
-impl<'a> Builder<'a> {
+impl Builder<'_> {
     /// A sequence for each response.
     pub(super) fn sequences(self, pair: &PreferencePair) -> Result<Vec<Vec<Row>>> {
         let conversation = Conversation::new(pair);
