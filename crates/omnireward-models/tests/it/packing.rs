@@ -316,7 +316,7 @@ fn many_branches_on_a_long_trunk_are_each_alone() {
 fn every_row_that_is_read_is_the_end_of_its_beginning() {
     let sequence: Vec<u32> = (0..41).map(|at| (at * 7 + 3) % VOCABULARY as u32).collect();
     let decoder = Model::random("qwen2").mapped(DType::F32);
-    let forest = Forest::new(&[(&tree(&[sequence.clone()]), 0)]);
+    let forest = Forest::new(&[(&tree(std::slice::from_ref(&sequence)), 0)]);
     let reads: Vec<usize> = (0..sequence.len()).rev().chain([7, 7]).collect();
     let hidden = forward(&decoder, &forest, &forest.positions, &forest.layout, &reads);
     for (read, hidden) in reads.iter().zip(&hidden) {
@@ -472,7 +472,7 @@ fn every_parameter_of_a_packed_tree_gets_a_gradient() {
         let together = gradients(&sequences);
         let alone: Vec<_> = sequences
             .iter()
-            .map(|sequence| gradients(&[sequence.clone()]))
+            .map(|sequence| gradients(std::slice::from_ref(sequence)))
             .collect();
         for (name, var) in &vars {
             let packed = values(together.get(var).expect(name));
