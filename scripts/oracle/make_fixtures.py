@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import decoders
+import lora
 import minicpm_o_cases
 
 DEFAULT = Path(__file__).parents[2] / "crates/omnireward-models/tests/parity/models"
@@ -21,3 +22,4 @@ if __name__ == "__main__":
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
     decoders.make(out)
     minicpm_o_cases.make(out)
+    lora.make(out)

@@ -18,7 +18,7 @@ pub use order::{Order, OrderPolicy};
 pub use pair::{Criterion, Part, PreferencePair, Response, joined_text};
 pub use progress::{NoProgress, Progress};
 pub use task::{Setting, Task};
-pub use verdict::{Judge, Preference, RewardModel, Status, Usage, Verdict};
+pub use verdict::{Judge, Preference, RewardModel, Rewards, Status, Usage, Verdict};
 
 /// A future that can be stored behind a trait object and moved between threads.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -40,7 +40,7 @@ impl fmt::Display for Modality {
 /// A medium that belongs to a prompt or a response, and where its bytes are.
 ///
 /// Nothing is read or decoded until somebody asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MediaRef {
     /// What the medium is.
     pub modality: Modality,
@@ -49,7 +49,7 @@ pub struct MediaRef {
 }
 
 /// Where a medium's bytes are.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum MediaSource {
     /// A file. `path` was checked to stay inside the dataset's root; `name` is how the dataset
     /// wrote it.

@@ -184,7 +184,8 @@ pub struct Verdict {
     pub raw: Option<String>,
     /// What it cost.
     pub usage: Usage,
-    /// A sentence for people: why there is no preference, or what a vote looked like.
+    /// A sentence for people: why there is no preference, what a vote looked like, or what of a pair the judge did not
+    /// see.
     pub detail: Option<String>,
 }
 
@@ -248,6 +249,12 @@ pub trait Judge: Send + Sync {
         true
     }
 
+    /// The same for one task, for judges that are sensitive in some tasks alone.
+    fn is_order_sensitive_in(&self, task: Task) -> bool {
+        let _ = task;
+        self.is_order_sensitive()
+    }
+
     /// Judges `pair`, with or without a tie among the answers offered.
     ///
     /// An unreadable reply is a verdict; an `Err` means that no reply was had. Fails with
@@ -271,6 +278,13 @@ pub trait RewardModel: Send + Sync {
         true
     }
 
+    /// Whether a response's reward could depend on which of the others come before it. It should
+    /// not; a model that repeats a mistake of its original says so.
+    fn is_order_sensitive(&self, task: Task) -> bool {
+        let _ = task;
+        false
+    }
+
     /// Scores a batch: for each pair, one reward for each response in order. A pair's rewards do
     /// not depend on what else is in the batch.
     ///
@@ -278,7 +292,25 @@ pub trait RewardModel: Send + Sync {
     ///
     /// When a medium cannot be read, the task is not supported, or the model fails; the whole
     /// batch fails with the first.
-    fn score(&self, pairs: &[PreferencePair]) -> Result<Vec<Vec<f64>>, ModelError>;
+    fn score(&self, pairs: &[PreferencePair]) -> Result<Vec<Rewards>, ModelError>;
+}
+
+/// What a model says about a pair's responses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rewards {
+    /// One number for each response, higher is better.
+    pub values: Vec<f64>,
+    /// A sentence for people, where the model did not see all of the pair.
+    pub detail: Option<String>,
+}
+
+impl From<Vec<f64>> for Rewards {
+    fn from(values: Vec<f64>) -> Self {
+        Self {
+            values,
+            detail: None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -124,6 +124,12 @@ pub enum Error {
         /// What the format consists of.
         looked_for: String,
     },
+    /// A folder that was to be made holds something that is not to be lost.
+    #[error("`{}` holds something else; choose another folder, or empty this one", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A dataset names a medium in a way that is not allowed.
     #[error("media path `{name}` is refused")]
     Path {

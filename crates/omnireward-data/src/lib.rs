@@ -11,6 +11,7 @@ mod json_array;
 mod json_lines;
 mod place;
 mod record;
+pub mod synth;
 pub mod write;
 
 pub use confine::{PathError, resolve};

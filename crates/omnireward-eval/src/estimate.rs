@@ -48,8 +48,10 @@ impl Estimate {
     /// is read to its end. No media are read. What cannot be read is not counted: the run itself
     /// reports it.
     pub fn new(dataset: &Dataset, plan: &RunPlan, judge: &dyn Judge, votes: u32) -> Self {
-        let is_both = judge.is_order_sensitive() && plan.order == OrderPolicy::Both;
-        let orders = if is_both { 2.0 } else { 1.0 };
+        let orders = |task: Task| {
+            let is_both = judge.is_order_sensitive_in(task) && plan.order == OrderPolicy::Both;
+            if is_both { 2.0 } else { 1.0 }
+        };
         let wanted = |task: Task| plan.tasks.contains(&task) && judge.supports(task);
         let mut tasks: BTreeMap<Task, Sums> = BTreeMap::new();
         for part in dataset.parts() {
@@ -61,6 +63,7 @@ impl Estimate {
             let rows = part.open().into_iter().flatten().take(read);
             let mut found: BTreeMap<Task, Sums> = BTreeMap::new();
             for pair in rows.filter_map(Result::ok).filter(|pair| wanted(pair.task)) {
+                let orders = orders(pair.task);
                 found.entry(pair.task).or_default().add(&pair, plan, orders);
             }
             for (task, sums) in found {

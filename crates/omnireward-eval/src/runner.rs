@@ -156,25 +156,31 @@ enum Planned {
 struct Planner {
     plan: RunPlan,
     supported: HashSet<Task>,
-    order: OrderPolicy,
+    /// Tasks in which the order of the responses may matter.
+    order_sensitive: HashSet<Task>,
     answered: HashSet<AskKey>,
 }
 
 impl Planner {
     fn new(plan: &RunPlan, judge: &dyn Judge, answered: HashSet<AskKey>) -> Self {
-        let order = if judge.is_order_sensitive() {
-            plan.order
-        } else {
-            OrderPolicy::AsIs
+        let tasks = |of: &dyn Fn(Task) -> bool| {
+            let tasks = Task::ALL.into_iter();
+            tasks.filter(|task| of(*task)).collect()
         };
         Self {
-            supported: Task::ALL
-                .into_iter()
-                .filter(|task| judge.supports(*task))
-                .collect(),
+            supported: tasks(&|task| judge.supports(task)),
+            order_sensitive: tasks(&|task| judge.is_order_sensitive_in(task)),
             plan: plan.clone(),
-            order,
             answered,
+        }
+    }
+
+    /// The order in which responses are shown. Nothing is asked twice that cannot differ.
+    fn order(&self, task: Task) -> OrderPolicy {
+        if self.order_sensitive.contains(&task) {
+            self.plan.order
+        } else {
+            OrderPolicy::AsIs
         }
     }
 
@@ -224,7 +230,7 @@ impl Planner {
         pair: Arc<PreferencePair>,
         sender: &mpsc::Sender<Planned>,
     ) -> bool {
-        let orders = self.order.orders(&pair, self.plan.seed);
+        let orders = self.order(pair.task).orders(&pair, self.plan.seed);
         for &setting in &self.plan.settings {
             if !setting.offers_tie() && pair.label == Some(Preference::Tie) {
                 if sender

@@ -7,8 +7,9 @@ use omnireward_core::{
 use omnireward_eval::{
     BenchmarkRecord, JudgeRecord, Results, ResultsConfig, Row, RunManifest, RunPlan, compare,
     report::{
-        PairBudget, PairViews, ReportInput, ReportRun, RunRows, TerminalOptions, html, pair_views,
-        terminal,
+        HeldOut, HeldOutPoint, HeldOutShare, PairBudget, PairViews, ReportInput, ReportRun,
+        RunRows, SeriesUnit, TerminalOptions, TrainingPage, TrainingSeries, html, pair_views,
+        terminal, training_html,
     },
 };
 use omnireward_media::Limits;
@@ -498,4 +499,113 @@ fn the_side_that_wins_is_shown_only_where_both_orders_were_asked() {
         .collect();
     assert!(text(both).contains("shown first wins"));
     assert!(!text(one).contains("shown first wins"));
+}
+
+fn training_series(name: &str, unit: SeriesUnit, scatters: bool) -> TrainingSeries {
+    TrainingSeries {
+        name: name.into(),
+        text: format!("What {name} says."),
+        unit,
+        scatters,
+        points: (1..=200)
+            .map(|step| (f64::from(step * 5), 0.7 - f64::from(step % 9) * 0.01))
+            .chain([(1005.0, f64::NAN)])
+            .collect(),
+    }
+}
+
+fn held_out(name: &str, tasks: &[Task]) -> HeldOut {
+    let point = |step: u64| HeldOutPoint {
+        step,
+        loss: 0.7 - step as f64 * 1e-4,
+        overall: HeldOutShare {
+            correct: 50 + step / 25,
+            pairs: 100,
+        },
+        with_ties: HeldOutShare {
+            correct: 50 + step / 30,
+            pairs: 120,
+        },
+        tasks: tasks
+            .iter()
+            .map(|task| {
+                let share = HeldOutShare {
+                    correct: 5 + step / 250,
+                    pairs: 11,
+                };
+                (*task, share)
+            })
+            .collect(),
+    };
+    HeldOut {
+        name: name.into(),
+        points: (0..=10).map(|index| point(index * 100)).collect(),
+        best: Some(900),
+    }
+}
+
+fn training(evaluations: Vec<HeldOut>) -> TrainingPage {
+    TrainingPage {
+        title: "mini".into(),
+        subtitle: "1,005 steps".into(),
+        command: Some("omnireward train bt --recipe mini.toml --out run".into()),
+        facts: vec![("duration".into(), "1 h".into())],
+        settings: vec![("train.learning_rate".into(), "0.001".into())],
+        series: vec![
+            training_series("Loss", SeriesUnit::Number, true),
+            training_series("Accuracy", SeriesUnit::Share, true),
+            training_series("Learning rate", SeriesUnit::Number, false),
+        ],
+        evaluations,
+        notes: Vec::new(),
+    }
+}
+
+#[test]
+fn a_training_page_has_curves_held_out_pairs_and_settings() {
+    let sets = vec![held_out("test", &Task::ALL), held_out("text", &[Task::T2T])];
+    let page = training_html(&training(sets));
+    check_page(&page);
+    for id in ["headline", "curves", "held-out", "settings"] {
+        assert!(page.contains(&format!("id=\"{id}\"")), "no section `{id}`");
+    }
+    assert!(page.contains("omnireward training report") && !page.contains("id=\"pairs"));
+    // The best checkpoint is that of step 900: 86 of 100, Wilson's interval.
+    assert!(page.contains("86.0<small>%</small>") && page.contains("77.9–91.5"));
+    assert!(page.contains("step 900"));
+    assert!(page.contains("train.learning_rate") && page.contains("omnireward train bt"));
+    // Each figure is drawn for two widths: 2 × (2 that scatter + 1) curves of training, per set
+    // accuracy and loss, and the nine tasks of the one that has several.
+    let figures = 2 * (3 + 2 * 2 + 9);
+    assert_eq!(
+        page.matches("over the steps of the training\"").count(),
+        figures
+    );
+    assert_eq!(page.matches("class=\"curve raw s0\"").count(), 2 * 2);
+}
+
+#[test]
+fn a_training_that_measured_nothing_has_a_page_too() {
+    check_page(&training_html(&TrainingPage::default()));
+    let mut bare = training(Vec::new());
+    bare.series.clear();
+    let page = training_html(&bare);
+    check_page(&page);
+    assert!(!page.contains("id=\"curves\"") && !page.contains("id=\"held-out\""));
+}
+
+#[test]
+fn hostile_names_are_text_on_a_training_page() {
+    let mut page = training(vec![held_out(HOSTILE, &[Task::T2I, Task::T2A])]);
+    page.title = HOSTILE.into();
+    page.settings = vec![(HOSTILE.into(), HOSTILE.into())];
+    page.series[0].name = HOSTILE.into();
+    page.notes = vec![HOSTILE.into()];
+    let html = training_html(&page);
+    check_nesting(&html);
+    assert!(!html.contains("<script>alert") && !html.contains("<img src=x"));
+    assert!(
+        html.contains("{{ 7*7 }}"),
+        "text is not rendered as a template"
+    );
 }

@@ -96,6 +96,26 @@ pub enum Error {
         /// Its stored type.
         found: String,
     },
+    /// A tensor that is trained is of a type, or on a device, from which the model would have to copy it.
+    #[error(
+        "tensor `{tensor}` is trained as `{found}` in a model that takes it as `{expected}`, on the model's device"
+    )]
+    Trained {
+        /// The tensor's full name.
+        tensor: String,
+        /// Its type.
+        found: &'static str,
+        /// The type that the model takes it in.
+        expected: &'static str,
+    },
+    /// A low-rank adapter that is damaged, of a kind that is not known, or made for another model.
+    #[error("adapter `{}`: {reason}", path.display())]
+    Adapter {
+        /// Its folder or file, or the checkpoint that it is to be made for.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The checkpoint has no head that gives rewards, or one of an unknown form.
     #[error("`{}` has no usable reward head: {reason}", path.display())]
     Head {
@@ -160,6 +180,14 @@ pub enum Error {
         /// Tokens allowed.
         limit: usize,
     },
+    /// The rewards of a pair could not be computed.
+    #[error("pair `{pair}` could not be scored")]
+    Pair {
+        /// The pair.
+        pair: String,
+        /// What went wrong.
+        source: Box<Error>,
+    },
     /// A reward that is not a finite number.
     #[error(
         "the reward of response {response} of pair `{pair}` is `{reward}`, not a finite number"
@@ -193,4 +221,43 @@ pub enum Error {
     /// A tensor operation failed.
     #[error("a tensor operation failed")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// The same error, naming the pair that it came up with, unless it does already.
+    pub(crate) fn of_pair(self, pair: &str) -> Self {
+        match self {
+            Self::Media { .. }
+            | Self::Unsupported { .. }
+            | Self::TooLong { .. }
+            | Self::NotFinite { .. }
+            | Self::Pair { .. } => self,
+            other => Self::Pair {
+                pair: pair.to_owned(),
+                source: Box::new(other),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_pair_once() {
+        let tensor = Error::from(candle_core::Error::Msg("shapes differ".to_owned()));
+        let error = tensor.of_pair("p1").of_pair("p2");
+        let said = omnireward_core::error_chain(&error);
+        assert!(
+            said.contains("`p1`") && said.contains("shapes differ"),
+            "{said}"
+        );
+        assert!(!said.contains("p2"), "{said}");
+        let named = Error::Unsupported {
+            pair: "p1".to_owned(),
+            reason: "no".to_owned(),
+        };
+        assert_eq!(named.of_pair("p1").to_string(), "pair `p1`: no");
+    }
 }

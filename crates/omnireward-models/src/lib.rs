@@ -10,8 +10,10 @@ pub mod decoder;
 mod encoder;
 mod error;
 mod head;
+pub mod lora;
 mod media_cache;
 pub mod minicpm_o;
+mod network;
 pub mod ops;
 pub mod processor;
 mod scorer;
@@ -23,7 +25,8 @@ pub use encoder::Activation;
 pub use error::Error;
 pub use head::{Head, HeadKind, HeadPrecision};
 pub use media_cache::{CacheStats, Encoded, MediaCache, MediaKey};
-pub use scorer::{Precision, RewardScorer, Scored, ScorerOptions, TooLong};
+pub use network::{Features, NetworkOptions, Precision, RewardNetwork, Sequences, TooLong};
+pub use scorer::{RewardScorer, Scored};
 pub use tree::{Feature, Forest, Row, Segment, TokenTree};
 
 /// Fails with this crate's error.

@@ -2,7 +2,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, Once, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use candle_core::{DType, Device, Tensor};
@@ -70,12 +73,14 @@ impl CacheStats {
 ///
 /// The towers are frozen in this family of models, so both sides of a pair, every criterion, every epoch and every
 /// restart can use the same features. Files are named by their key, written whole or not at all, and carry a
-/// checksum; one that is damaged is encoded anew.
+/// checksum; one that is damaged is encoded anew. A file that cannot be written is missed by the next run and fails
+/// nothing.
 #[derive(Debug)]
 pub struct MediaCache {
     budget: usize,
     dir: Option<PathBuf>,
     memory: Mutex<Memory>,
+    told_unwritten: Once,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +99,7 @@ impl MediaCache {
             budget,
             dir: None,
             memory: Mutex::default(),
+            told_unwritten: Once::new(),
         }
     }
 
@@ -124,10 +130,17 @@ impl MediaCache {
         }
     }
 
-    /// Keeps what the towers made of the medium under `key`.
+    /// Keeps what the towers made of the medium under `key`: a copy, since what they give is often a part of the rows
+    /// of many media, and all of those would stay with it.
     pub fn put(&self, key: MediaKey, encoded: Encoded) -> Result<Arc<Encoded>> {
-        if let Some(dir) = &self.dir {
-            write(dir, key, &encoded)?;
+        let encoded = Encoded {
+            features: encoded.features.force_contiguous()?.detach(),
+            ..encoded
+        };
+        if let Some(dir) = &self.dir
+            && let Err(error) = write(dir, key, &encoded)
+        {
+            self.tell_unwritten(dir, &error);
         }
         let encoded = Arc::new(encoded);
         self.memory().keep(key, encoded.clone(), self.budget);
@@ -142,6 +155,17 @@ impl MediaCache {
     /// Whether features outlive the program.
     pub fn is_on_disk(&self) -> bool {
         self.dir.is_some()
+    }
+
+    /// A full disk is told of once, not for every medium.
+    fn tell_unwritten(&self, dir: &Path, error: &Error) {
+        self.told_unwritten.call_once(|| {
+            tracing::warn!(
+                dir = %dir.display(),
+                error = omnireward_core::error_chain(error),
+                "features cannot be kept on disk, and are encoded anew by the next run"
+            );
+        });
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -219,10 +243,10 @@ fn decode(bytes: &[u8], device: &Device) -> Option<Encoded> {
     let header: Header = serde_json::from_str(header).ok()?;
     let tensors = safetensors::SafeTensors::deserialize(bytes).ok()?;
     let view = tensors.tensor(FEATURES).ok()?;
-    if hex(&Sha256::digest(view.data())) != header.checksum {
+    let dtype = DType::try_from(view.dtype()).ok()?;
+    if checksum(&header.shape, dtype, view.shape(), view.data()) != header.checksum {
         return None;
     }
-    let dtype = DType::try_from(view.dtype()).ok()?;
     let features = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), device).ok()?;
     Some(Encoded {
         shape: header.shape,
@@ -234,10 +258,33 @@ fn write(dir: &Path, key: MediaKey, encoded: &Encoded) -> Result<()> {
     let path = file(dir, key);
     let folder = path.parent().unwrap_or(dir);
     fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
-    // Named by the process, so that two programs on one cache do not write into each other's file.
-    let partial = path.with_extension(format!("partial-{}", std::process::id()));
-    fs::write(&partial, encode(encoded)?).map_err(|source| io_error(&partial, source))?;
-    fs::rename(&partial, &path).map_err(|source| io_error(&path, source))
+    let partial = path.with_extension(partial());
+    let written = fs::write(&partial, encode(encoded)?)
+        .map_err(|source| io_error(&partial, source))
+        .and_then(|()| fs::rename(&partial, &path).map_err(|source| io_error(&path, source)));
+    if written.is_err() {
+        // What is left of a file on a full disk helps nobody; that it cannot be removed is told by the error.
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+/// A name of a process and a number in it, so that neither two programs nor two threads on one cache write into each
+/// other's file.
+fn partial() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("partial-{}-{number}", std::process::id())
+}
+
+/// Of all that a file says: how the rows are laid out, their type and number, and the numbers.
+fn checksum(shape: &MediumShape, dtype: DType, dims: &[usize], data: &[u8]) -> String {
+    let layout = serde_json::json!([shape, dtype.as_str(), dims]).to_string();
+    let hash = Sha256::new()
+        .chain_update((layout.len() as u64).to_le_bytes())
+        .chain_update(layout)
+        .chain_update(data);
+    hex(&hash.finalize())
 }
 
 fn encode(encoded: &Encoded) -> Result<Vec<u8>> {
@@ -245,7 +292,7 @@ fn encode(encoded: &Encoded) -> Result<Vec<u8>> {
     let data = raw(&features)?;
     let header = Header {
         shape: encoded.shape.clone(),
-        checksum: hex(&Sha256::digest(&data)),
+        checksum: checksum(&encoded.shape, features.dtype(), features.dims(), &data),
     };
     let header = serde_json::to_string(&header).expect("a header is plain numbers and text");
     let view = safetensors::tensor::TensorView::new(
@@ -356,10 +403,46 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         let mut flipped = whole.clone();
         *flipped.last_mut().unwrap() ^= 1;
-        for damaged in [&whole[..whole.len() / 2], &[], &flipped] {
+        // The layout of the rows is as much of it as the rows.
+        let mut other_shape = whole.clone();
+        let place = whole
+            .windows(3)
+            .position(|window| window == b":4}")
+            .expect("the header says that there are 4 tokens");
+        other_shape[place + 1] = b'3';
+        for damaged in [&whole[..whole.len() / 2], &[], &flipped, &other_shape] {
             fs::write(&path, damaged).unwrap();
             assert!(cache.get(key("a"), &Device::Cpu).is_none());
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_not_a_part_of_something_larger() {
+        let cache = MediaCache::in_memory(1 << 20);
+        let all = Tensor::rand(-1f32, 1f32, (100, 8), &Device::Cpu).unwrap();
+        let part = Encoded {
+            shape: MediumShape::Audio { tokens: 4 },
+            features: all.narrow(0, 50, 4).unwrap(),
+        };
+        let expected = raw(&part.features.contiguous().unwrap()).unwrap();
+        let kept = cache.put(key("a"), part).unwrap();
+        assert_eq!(raw(&kept.features).unwrap(), expected);
+        let (storage, layout) = kept.features.storage_and_layout();
+        let candle_core::Storage::Cpu(candle_core::CpuStorage::F32(numbers)) = &*storage else {
+            panic!("numbers of single precision")
+        };
+        assert_eq!((numbers.len(), layout.start_offset()), (32, 0));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_fails_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = MediaCache::on_disk(1 << 20, dir.path()).unwrap();
+        // A file stands where the folder of the key's first letters should be.
+        let folder = file(dir.path(), key("a"));
+        fs::write(folder.parent().unwrap(), b"in the way").unwrap();
+        cache.put(key("a"), encoded(1.0, 4)).unwrap();
+        assert!(cache.get(key("a"), &Device::Cpu).is_some());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use omnireward_eval::metrics::FailurePolicy;
 use omnireward_judges::JudgeSpec;
 use omnireward_models::processor::Preprocessing;
 
-use crate::model::ModelCommand;
+use crate::{model::ModelCommand, synth::DataCommand, train::TrainCommand};
 
 /// Says which of several responses is better, under a criterion in words, whatever they are made of.
 #[derive(Debug, Parser)]
@@ -34,6 +34,12 @@ pub(crate) enum Command {
     /// Write, look into, examine or fetch a checkpoint.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Make preference data.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Train a model from a recipe.
+    #[command(subcommand)]
+    Train(TrainCommand),
 }
 
 #[derive(Debug, Args)]
@@ -222,8 +228,13 @@ pub(crate) struct ModelArgs {
 
     /// How media are prepared: `reference` as the published model was trained, defects included,
     /// or `clean`; single switches follow after commas, such as `reference,image_shrink=bicubic`.
-    #[arg(long, default_value = "reference", value_name = "MODE[,SWITCH=VALUE…]", value_parser = preprocessing)]
+    #[arg(long, default_value = "reference", value_name = "MODE[,SWITCH=VALUE…]")]
     pub(crate) preprocessing: Preprocessing,
+
+    /// A variable for the chat template of a text model, such as `date_string=26 Jul 2024` for one
+    /// that would print today's date. The value is JSON, or words.
+    #[arg(long = "template-var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) template_variables: Vec<(String, serde_json::Value)>,
 
     /// The longest prompt and response together, in tokens; the model's own limit when not given.
     #[arg(long, value_name = "TOKENS")]
@@ -241,9 +252,10 @@ pub(crate) struct ModelArgs {
     #[arg(long, default_value_t = 1024, value_name = "MB")]
     pub(crate) cache_memory: u64,
 
-    /// Margins up to this are a tie where a tie is offered.
-    #[arg(long, default_value_t = 0.0, value_name = "MARGIN")]
-    pub(crate) tie_threshold: f64,
+    /// Margins up to this are a tie where a tie is offered. When not given, it is what the checkpoint
+    /// says in `tie_margin.json`, else 0.
+    #[arg(long, value_name = "MARGIN")]
+    pub(crate) tie_threshold: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -475,55 +487,27 @@ fn within(text: &str, least: f64, most: f64) -> Result<OrUnset<f64>, String> {
     }
 }
 
-/// Reads `reference` or `clean`, followed by single switches.
-fn preprocessing(text: &str) -> Result<Preprocessing, String> {
-    let mut words = text.split(',');
-    let preset = match words.next() {
-        Some("reference") => Preprocessing::reference(),
-        Some("clean") => Preprocessing::clean(),
-        _ => return Err("expected `reference` or `clean` first".to_owned()),
-    };
-    let mut fields = serde_json::to_value(preset).map_err(|error| error.to_string())?;
-    for word in words {
-        let (name, value) = word
-            .split_once('=')
-            .ok_or_else(|| format!("expected SWITCH=VALUE, not `{word}`"))?;
-        let field = fields
-            .get_mut(name)
-            .ok_or_else(|| format!("there is no switch `{name}`"))?;
-        *field = if field.is_number() {
-            serde_json::from_str(value).map_err(|_| format!("`{name}` is a number"))?
-        } else {
-            value.into()
-        };
-    }
-    serde_json::from_value(fields).map_err(|error| error.to_string())
+/// `NAME=VALUE`, where the value is JSON, or words.
+pub(crate) fn variable(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok((name.to_owned(), value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use omnireward_models::processor::Shrink;
 
     #[test]
-    fn switches_follow_the_preset() {
-        assert_eq!(preprocessing("clean"), Ok(Preprocessing::clean()));
-        let mixed = preprocessing("reference,image_shrink=bicubic,max_frames=8").unwrap();
-        let expected = Preprocessing {
-            image_shrink: Shrink::Bicubic,
-            max_frames: 8,
-            ..Preprocessing::reference()
-        };
-        assert_eq!(mixed, expected);
-        for wrong in [
-            "",
-            "dirty",
-            "clean,x=1",
-            "clean,max_frames=x",
-            "clean,image_shrink=best",
-            "clean,image_shrink",
+    fn variables_are_json_or_words() {
+        for (text, value) in [
+            ("a=26 Jul 2024", "26 Jul 2024".into()),
+            ("a=true", true.into()),
+            ("a=b=c", "b=c".into()),
+            ("a=", "".into()),
         ] {
-            assert!(preprocessing(wrong).is_err(), "{wrong}");
+            assert_eq!(variable(text), Ok(("a".to_owned(), value)), "{text}");
         }
+        assert!(variable("a").is_err());
     }
 }

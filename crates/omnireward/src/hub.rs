@@ -7,8 +7,17 @@ use omnireward_data::hub::{HubClient, HubConfig, RepoSpec, Snapshot};
 
 use crate::bar::Bar;
 
-/// What a checkpoint is made of. Python code and pickles are neither needed nor wanted.
-const CHECKPOINT_FILES: [&str; 6] = [".safetensors", ".gguf", ".json", ".jinja", ".txt", ".md"];
+/// What a checkpoint is made of. Python code and pickles are neither needed nor wanted, but for a pickled head: it is
+/// small and never opened, and whoever lacks a head is told by it what to convert.
+const CHECKPOINT_FILES: [&str; 7] = [
+    ".safetensors",
+    ".gguf",
+    ".json",
+    ".jinja",
+    ".txt",
+    ".md",
+    "value_head.bin",
+];
 
 /// Brings a dataset here: `hf:OWNER/NAME[@REVISION]`.
 pub(crate) async fn dataset(spec: &str, quiet: bool) -> Result<Snapshot> {

@@ -44,8 +44,8 @@ impl Prepared {
             JudgeSpec::Embedded | JudgeSpec::Checkpoint(_) | JudgeSpec::Hub { .. } => {
                 let scorer = local_model::open(spec, model, chat.cache.as_deref(), quiet).await?;
                 let scorer = Arc::new(scorer);
-                let judge =
-                    RewardJudge::new(scorer.clone()).with_tie_threshold(model.tie_threshold);
+                let threshold = model.tie_threshold.or(scorer.tie_margin()).unwrap_or(0.0);
+                let judge = RewardJudge::new(scorer.clone()).with_tie_threshold(threshold);
                 Ok(Self::Reward(scorer, Arc::new(judge)))
             }
             other => Ok(Self::Local(local(other, chat)?)),
@@ -60,7 +60,7 @@ impl Prepared {
     /// What is worth saying at the end of a run, besides its results.
     pub(crate) fn tell(&self) {
         if let Self::Reward(scorer, _) = self {
-            local_model::tell_cache(scorer);
+            local_model::tell(scorer);
         }
     }
 

@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use omnireward_judges::JudgeSpec;
 use omnireward_models::{
-    HeadPrecision, MediaCache, Precision, RewardScorer, ScorerOptions, TooLong,
+    HeadPrecision, MediaCache, NetworkOptions, Precision, RewardScorer, TooLong,
+    processor::ChatOptions,
 };
 
 use crate::{
@@ -24,17 +25,23 @@ pub(crate) async fn open(
     quiet: bool,
 ) -> Result<RewardScorer> {
     let path = folder(spec, quiet).await?;
-    let budget = (args.cache_memory as usize) << 20;
-    let cache = match cache {
-        Some(dir) => MediaCache::on_disk(budget, dir).context("cannot use the media cache")?,
-        None => MediaCache::in_memory(budget),
-    };
-    RewardScorer::open(&path, options(args), Arc::new(cache))
-        .with_context(|| format!("cannot open the reward model `{spec}`"))
+    let cache = media_cache(cache, args.cache_memory)?;
+    let scorer = RewardScorer::open(&path, &options(args), Arc::new(cache))
+        .with_context(|| format!("cannot open the reward model `{spec}`"))?;
+    Ok(scorer.with_batch_rows(args.batch_tokens.get() as usize))
+}
+
+/// A cache of features of media, in `dir` where one is given, with so many megabytes of memory.
+pub(crate) fn media_cache(dir: Option<&Path>, megabytes: u64) -> Result<MediaCache> {
+    let budget = usize::try_from(megabytes.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
+    match dir {
+        Some(dir) => MediaCache::on_disk(budget, dir).context("cannot use the media cache"),
+        None => Ok(MediaCache::in_memory(budget)),
+    }
 }
 
 /// Where the checkpoint is, fetched if need be.
-async fn folder(spec: &JudgeSpec, quiet: bool) -> Result<PathBuf> {
+pub(crate) async fn folder(spec: &JudgeSpec, quiet: bool) -> Result<PathBuf> {
     match spec {
         JudgeSpec::Checkpoint(path) => Ok(path.clone()),
         JudgeSpec::Hub { .. } => Ok(hub::checkpoint(&spec.to_string(), quiet).await?.path),
@@ -45,8 +52,8 @@ async fn folder(spec: &JudgeSpec, quiet: bool) -> Result<PathBuf> {
     }
 }
 
-fn options(args: &ModelArgs) -> ScorerOptions {
-    ScorerOptions {
+fn options(args: &ModelArgs) -> NetworkOptions {
+    NetworkOptions {
         precision: match args.precision {
             PrecisionArg::AsStored => Precision::AsStored,
             PrecisionArg::F32 => Precision::F32,
@@ -57,18 +64,26 @@ fn options(args: &ModelArgs) -> ScorerOptions {
             HeadPrecisionArg::ComputeType => HeadPrecision::ComputeType,
         },
         preprocessing: args.preprocessing.clone(),
+        chat: ChatOptions {
+            variables: args.template_variables.iter().cloned().collect(),
+        },
         max_length: args.max_length.map(|length| length.get() as usize),
         too_long: match args.too_long {
             TooLongArg::Refuse => TooLong::Refuse,
             TooLongArg::Cut => TooLong::Cut,
         },
-        batch_rows: args.batch_tokens.get() as usize,
-        ..ScorerOptions::default()
+        ..NetworkOptions::default()
     }
 }
 
-/// Says how often features of media were found.
-pub(crate) fn tell_cache(scorer: &RewardScorer) {
+/// Says how often features of media were found, and what was not heard.
+pub(crate) fn tell(scorer: &RewardScorer) {
+    if scorer.has_left_unheard() {
+        printer::note(
+            "sounds were heard with the first response alone, as in the original; \
+             `--preprocessing …,audio_rows=own_row` lets all be heard",
+        );
+    }
     let stats = scorer.cache_stats();
     if let Some(rate) = stats.hit_rate() {
         printer::note(&format!(

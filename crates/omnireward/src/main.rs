@@ -12,6 +12,8 @@ mod model;
 mod printer;
 mod report;
 mod score;
+mod synth;
+mod train;
 
 use std::process::ExitCode;
 
@@ -64,6 +66,8 @@ fn carry_out(cli: Cli) -> anyhow::Result<Outcome> {
             Command::Score(args) => score::score(*args, cli.quiet).await,
             Command::Report(args) => report::report(args).await,
             Command::Model(command) => model::model(command, cli.quiet).await,
+            Command::Data(command) => synth::data(command, cli.quiet),
+            Command::Train(command) => train::train(command, cli.quiet).await,
         }
     })
 }

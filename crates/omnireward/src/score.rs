@@ -28,12 +28,12 @@ pub(crate) async fn score(args: ScoreArgs, quiet: bool) -> Result<Outcome> {
         "input": input.record.fingerprint,
     });
     let mut output = Output::open(args.output.as_deref(), &settings, args.overwrite)?;
-    let total = input
-        .dataset
-        .parts()
-        .iter()
-        .map(|part| part.rows)
-        .sum::<Option<u64>>();
+    let rows = input.dataset.parts().iter().map(|part| part.rows);
+    let limit = args.limit.unwrap_or(u64::MAX);
+    let total = rows
+        .sum::<Option<u64>>()
+        .or(args.limit)
+        .map(|rows| rows.min(limit));
     let bar = Bar::new(quiet);
     bar.begin("scoring", total);
     let counts =
@@ -42,7 +42,7 @@ pub(crate) async fn score(args: ScoreArgs, quiet: bool) -> Result<Outcome> {
     let counts = counts?;
     if !quiet {
         counts.tell();
-        local_model::tell_cache(&scorer);
+        local_model::tell(&scorer);
     }
     Ok(if counts.failed + counts.bad_rows > 0 {
         Outcome::BelowThreshold
@@ -101,14 +101,21 @@ fn score_all(
 ) -> Result<Counts> {
     let mut counts = Counts::default();
     let mut batch = Vec::with_capacity(PAIRS_AT_ONCE);
-    let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
-    for pair in input.dataset.pairs().take(limit) {
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    for pair in input.dataset.pairs() {
+        if left == 0 {
+            break;
+        }
         match pair {
-            Ok(pair) if output.holds(&pair.id) => {
-                counts.kept += 1;
-                bar.advance(1, "");
+            Ok(pair) => {
+                left -= 1;
+                if output.holds(&pair.id) {
+                    counts.kept += 1;
+                    bar.advance(1, "");
+                } else {
+                    batch.push(pair);
+                }
             }
-            Ok(pair) => batch.push(pair),
             Err(error) if args.reading.strict => return Err(error.into()),
             Err(error) => {
                 counts.bad_rows += 1;
@@ -203,21 +210,19 @@ impl Output {
                 held: HashSet::new(),
             });
         };
-        let resumed = !overwrite && path.exists();
-        let held = if resumed {
+        let context = || format!("cannot write `{}`", path.display());
+        let (file, held) = if !overwrite && has_scores(path) {
             check_settings(path, settings)?;
-            resume(path)?
+            let held = resume(path)?;
+            let file = OpenOptions::new().append(true).open(path);
+            (file.with_context(context)?, held)
         } else {
+            make_folder(path)?;
+            // Emptied before the settings are written: killed in between, scores never stand beside settings of others.
+            let file = File::create(path).with_context(context)?;
             write_settings(path, settings)?;
-            HashSet::new()
+            (file, HashSet::new())
         };
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .append(resumed)
-            .truncate(!resumed)
-            .open(path)
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
         Ok(Self {
             writer: BufWriter::new(Box::new(file)),
             held,
@@ -243,19 +248,33 @@ impl Output {
     }
 }
 
+/// Whether a file holds anything.
+fn has_scores(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.len() > 0)
+}
+
 /// Settings stand beside the scores, so that a file never holds scores of two models.
 fn settings_path(path: &Path) -> PathBuf {
+    beside(path, ".settings.json")
+}
+
+/// The file beside another whose name goes on with `ending`.
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".settings.json");
+    name.push(ending);
     PathBuf::from(name)
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    match path.parent() {
+        None => Ok(()),
+        Some(folder) => fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make `{}`", folder.display())),
+    }
 }
 
 fn write_settings(path: &Path, settings: &Value) -> Result<()> {
     let path = settings_path(path);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make `{}`", folder.display()))?;
-    }
     fs::write(&path, format!("{settings:#}\n"))
         .with_context(|| format!("cannot write `{}`", path.display()))
 }
@@ -292,22 +311,24 @@ fn resume(path: &Path) -> Result<HashSet<String>> {
     let mut reader = BufReader::new(File::open(path).with_context(context)?);
     let mut held = HashSet::new();
     let mut kept = Vec::new();
-    let mut line = String::new();
+    // Bytes, since a line can be cut off inside a character.
+    let mut line = Vec::new();
     let mut number = 0;
     loop {
         line.clear();
         number += 1;
-        if reader.read_line(&mut line).with_context(context)? == 0 || !line.ends_with('\n') {
+        reader.read_until(b'\n', &mut line).with_context(context)?;
+        if line.last() != Some(&b'\n') {
             break;
         }
-        let value: Value = serde_json::from_str(&line)
+        let value: Value = serde_json::from_slice(&line)
             .with_context(|| format!("line {number} of `{}` is damaged", path.display()))?;
         if value.get("rewards").is_some() {
             held.extend(value["id"].as_str().map(str::to_owned));
-            kept.extend_from_slice(line.as_bytes());
+            kept.extend_from_slice(&line);
         }
     }
-    let partial = path.with_extension("partial");
+    let partial = beside(path, ".partial");
     fs::write(&partial, kept).with_context(context)?;
     fs::rename(&partial, path).with_context(context)?;
     Ok(held)
@@ -333,12 +354,20 @@ mod tests {
         output.write(&json!({"id": "b", "error": "gone"})).unwrap();
         output.flush().unwrap();
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-        file.write_all(b"{\"id\": \"c\", \"rew").unwrap();
+        // Cut off inside a character.
+        file.write_all(b"{\"id\": \"c\xe2\x82").unwrap();
+        // A neighbour whose name differs only behind the last dot.
+        let neighbour = folder.path().join("scores.partial");
+        fs::write(&neighbour, "mine").unwrap();
         let resumed = Output::open(Some(&path), &settings, false).unwrap();
         assert!(resumed.holds("a") && !resumed.holds("b") && !resumed.holds("c"));
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+        assert_eq!(fs::read_to_string(&neighbour).unwrap(), "mine");
         let other = Output::open(Some(&path), &json!({"model": "n"}), false);
         assert!(other.is_err_and(|error| error.to_string().contains("another model")));
         assert!(Output::open(Some(&path), &json!({"model": "n"}), true).is_ok());
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+        // What holds nothing belongs to nobody.
+        assert!(Output::open(Some(&path), &json!({"model": "o"}), false).is_ok());
     }
 }

@@ -26,8 +26,12 @@ const SCRIPT: &str = include_str!("assets/report.js");
 ///
 /// Never: the template is part of this crate and uses only what it is given.
 pub fn html(input: &ReportInput<'_>) -> String {
-    let page = page(input);
     let island = input.pairs.map(island).unwrap_or_default();
+    render(page(input), island)
+}
+
+/// The page as one file, with the pairs that its browser shows as JSON.
+pub(super) fn render(page: Page, island: String) -> String {
     let mut environment = Environment::new();
     environment
         .add_template("report.html", TEMPLATE)
@@ -67,6 +71,7 @@ fn page(input: &ReportInput<'_>) -> Page {
     sections.retain(|section| !section.is_empty());
     Page {
         version: env!("CARGO_PKG_VERSION"),
+        kind: "evaluation report",
         title: header::title(runs),
         subtitle: header::subtitle(runs),
         facts: header::facts(runs),

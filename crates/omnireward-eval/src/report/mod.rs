@@ -14,6 +14,7 @@ mod pairs;
 mod plot;
 mod sections;
 mod terminal;
+mod training;
 mod words;
 
 pub use gallery::{MediaContent, MediaView};
@@ -22,6 +23,9 @@ pub use pairs::{
     PairBudget, PairView, PairViews, PartView, ResponseView, RunRows, VerdictView, pair_views,
 };
 pub use terminal::{TerminalOptions, terminal};
+pub use training::{
+    HeldOut, HeldOutPoint, HeldOutShare, SeriesUnit, TrainingPage, TrainingSeries, training_html,
+};
 
 use omnireward_core::{Setting, Task};
 

@@ -6,6 +6,8 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
     pub(super) version: &'static str,
+    /// What it reports on, above the title.
+    pub(super) kind: &'static str,
     pub(super) title: String,
     pub(super) subtitle: String,
     pub(super) facts: Vec<Fact>,

@@ -53,7 +53,7 @@ impl Judge for BothOrders {
         setting: Setting,
     ) -> BoxFuture<'a, Result<Verdict, ModelError>> {
         Box::pin(async move {
-            if !self.judge.is_order_sensitive() {
+            if !self.judge.is_order_sensitive_in(pair.task) {
                 return self.judge.judge(pair, setting).await;
             }
             let swapped = pair.shown_swapped();

@@ -46,6 +46,10 @@ impl Judge for WithFallback {
         self.judge.is_order_sensitive() || self.fallback.is_order_sensitive()
     }
 
+    fn is_order_sensitive_in(&self, task: Task) -> bool {
+        self.judge.is_order_sensitive_in(task) || self.fallback.is_order_sensitive_in(task)
+    }
+
     fn judge<'a>(
         &'a self,
         pair: &'a PreferencePair,

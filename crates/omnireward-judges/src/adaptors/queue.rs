@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omnireward_core::{ModelError, ModelErrorKind, PreferencePair, RewardModel};
+use omnireward_core::{ModelError, ModelErrorKind, PreferencePair, RewardModel, Rewards};
 use tokio::sync::oneshot;
 
 /// How long one batch should take: long enough to be worth packing, short enough that verdicts keep coming in and
@@ -17,7 +17,7 @@ const BATCH_TIME: Duration = Duration::from_secs(1);
 const LARGEST_BATCH: usize = 64;
 
 /// Rewards of one pair, or why there are none.
-type Scored = Result<Vec<f64>, ModelError>;
+type Scored = Result<Rewards, ModelError>;
 
 /// Scores pairs on a thread of its own, as many together as are waiting and as a second allows.
 ///
@@ -57,7 +57,7 @@ struct Scorer {
     /// Pairs to score together, found from how long the last took.
     batch: usize,
     /// What the last batch gave.
-    last: Vec<(PreferencePair, Vec<f64>)>,
+    last: Vec<(PreferencePair, Rewards)>,
 }
 
 impl Scorer {
@@ -121,7 +121,7 @@ impl Scorer {
 
     fn alone(&self, pair: &PreferencePair) -> Scored {
         let rewards = self.model.score(std::slice::from_ref(pair))?;
-        let [rewards]: [Vec<f64>; 1] = rewards.try_into().map_err(|all: Vec<_>| {
+        let [rewards]: [Rewards; 1] = rewards.try_into().map_err(|all: Vec<_>| {
             ModelError::new(
                 ModelErrorKind::Internal,
                 format!(
@@ -140,7 +140,7 @@ impl Scorer {
         self.batch = fits.clamp(1, LARGEST_BATCH.min(2 * self.batch));
     }
 
-    fn remembered(&self, pair: &PreferencePair) -> Option<Vec<f64>> {
+    fn remembered(&self, pair: &PreferencePair) -> Option<Rewards> {
         self.last
             .iter()
             .find(|(known, _)| known == pair)

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use omnireward_core::{
     BoxFuture, Identity, Judge, ModelError, ModelErrorKind, Preference, PreferencePair,
-    RewardModel, Setting, Task, Verdict,
+    RewardModel, Rewards, Setting, Task, Verdict,
 };
 use serde_json::json;
 
@@ -68,7 +68,13 @@ impl Judge for RewardJudge {
     }
 
     fn is_order_sensitive(&self) -> bool {
-        false
+        Task::ALL
+            .into_iter()
+            .any(|task| self.supports(task) && self.is_order_sensitive_in(task))
+    }
+
+    fn is_order_sensitive_in(&self, task: Task) -> bool {
+        self.model.is_order_sensitive(task)
     }
 
     fn judge<'a>(
@@ -78,8 +84,11 @@ impl Judge for RewardJudge {
     ) -> BoxFuture<'a, Result<Verdict, ModelError>> {
         Box::pin(async move {
             two_responses(pair)?;
-            let rewards = self.queue.score(pair).await?;
-            Ok(self.verdict(finite(pair, rewards)?, setting))
+            let Rewards { values, detail } = self.queue.score(pair).await?;
+            Ok(Verdict {
+                detail,
+                ..self.verdict(finite(pair, values)?, setting)
+            })
         })
     }
 }
@@ -118,6 +127,7 @@ mod tests {
             .block_on(future)
     }
 
+    /// Gives these rewards; of a `T2A` pair it does not see all, and the order counts.
     struct Fixed(Vec<f64>);
 
     impl RewardModel for Fixed {
@@ -125,8 +135,18 @@ mod tests {
             Identity::new("fixed", json!({}))
         }
 
-        fn score(&self, pairs: &[PreferencePair]) -> Result<Vec<Vec<f64>>, ModelError> {
-            Ok(pairs.iter().map(|_| self.0.clone()).collect())
+        fn is_order_sensitive(&self, task: Task) -> bool {
+            task == Task::T2A
+        }
+
+        fn score(&self, pairs: &[PreferencePair]) -> Result<Vec<Rewards>, ModelError> {
+            let rewards = pairs.iter().map(|pair| Rewards {
+                values: self.0.clone(),
+                detail: self
+                    .is_order_sensitive(pair.task)
+                    .then(|| "half of it was heard".to_owned()),
+            });
+            Ok(rewards.collect())
         }
     }
 
@@ -160,6 +180,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_model_says_of_itself_reaches_the_run() {
+        let judge = RewardJudge::new(Arc::new(Fixed(vec![1.0, 0.0])));
+        assert!(judge.is_order_sensitive());
+        assert!(judge.is_order_sensitive_in(Task::T2A) && !judge.is_order_sensitive_in(Task::T2I));
+        for (task, detail) in [(Task::T2A, Some("half of it was heard")), (Task::T2T, None)] {
+            let pair = PreferencePair::new("p1", task, "p", ["x", "y"].map(Response::text));
+            let verdict = waited(judge.judge(&pair, Setting::WithTies)).unwrap();
+            assert_eq!(verdict.preference, Some(Preference::First));
+            assert_eq!(verdict.detail.as_deref(), detail);
+        }
+        let judge = RewardJudge::new(Arc::new(Counting::default()));
+        assert!(!judge.is_order_sensitive());
+    }
+
+    #[test]
     fn rewards_that_are_no_numbers_name_the_pair() {
         for rewards in [&[f64::NAN, 1.0][..], &[f64::INFINITY, 1.0], &[1.0], &[]] {
             let error = judge(rewards, 0.0, Setting::WithTies).unwrap_err();
@@ -177,14 +212,14 @@ mod tests {
             Identity::new("counting", json!({}))
         }
 
-        fn score(&self, pairs: &[PreferencePair]) -> Result<Vec<Vec<f64>>, ModelError> {
+        fn score(&self, pairs: &[PreferencePair]) -> Result<Vec<Rewards>, ModelError> {
             self.0.lock().unwrap().push(pairs.len());
             std::thread::sleep(std::time::Duration::from_millis(2));
             match pairs.iter().find(|pair| pair.id == "bad") {
                 Some(bad) => Err(ModelError::new(ModelErrorKind::Media, bad.id.clone())),
                 None => Ok(pairs
                     .iter()
-                    .map(|pair| vec![pair.id.len() as f64, 0.0])
+                    .map(|pair| vec![pair.id.len() as f64, 0.0].into())
                     .collect()),
             }
         }

@@ -11,6 +11,7 @@ mod animation;
 mod avi;
 mod bits;
 mod ffmpeg;
+mod gif;
 mod h264;
 mod h264_headers;
 mod mp4;
@@ -29,6 +30,7 @@ use ::image::RgbImage;
 
 use crate::{Error, Format, Limits, sniff::sniff_or_error};
 use animation::Animation;
+pub use gif::encode_gif;
 use track::{Codec, Track};
 
 /// Which programs may be used for codecs that this crate has no decoder for.

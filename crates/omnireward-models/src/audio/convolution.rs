@@ -4,6 +4,7 @@ use super::AudioConfig;
 use crate::{
     Result,
     encoder::{Activation, Linear},
+    ops::linear,
     weights::{Scope, Weight},
 };
 
@@ -11,8 +12,8 @@ use crate::{
 /// the second with a stride of 2.
 #[derive(Debug)]
 pub(super) struct Convolutions {
-    first: Linear,
-    second: Linear,
+    first: Kernel,
+    second: Kernel,
     activation: Activation,
 }
 
@@ -27,8 +28,8 @@ impl Convolutions {
             ..
         } = *config;
         Ok(Self {
-            first: kernel(d_model, num_mel_bins, &scope.under("conv1"))?,
-            second: kernel(d_model, d_model, &scope.under("conv2"))?,
+            first: Kernel::load(d_model, num_mel_bins, &scope.under("conv1"))?,
+            second: Kernel::load(d_model, d_model, &scope.under("conv2"))?,
             activation: config.activation_function,
         })
     }
@@ -44,17 +45,42 @@ impl Convolutions {
     }
 }
 
+/// A kernel `[out, in, 3]`.
+#[derive(Debug)]
+enum Kernel {
+    /// As a matrix.
+    Frozen(Linear),
+    /// As it is stored: it is made a matrix each time, for it changes.
+    Trained { kernel: Tensor, bias: Tensor },
+}
+
+impl Kernel {
+    fn load(out: usize, inner: usize, scope: &Scope) -> Result<Self> {
+        let kernel = scope.tensor("weight", &[out, inner, WIDTH])?;
+        let bias = scope.tensor("bias", &[out])?;
+        Ok(if kernel.track_op() {
+            Self::Trained { kernel, bias }
+        } else {
+            Self::Frozen(Linear {
+                weight: matrix(&kernel)?,
+                bias: Some(bias),
+            })
+        })
+    }
+
+    fn forward(&self, windows: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Frozen(product) => product.forward(windows),
+            Self::Trained { kernel, bias } => linear(windows, &matrix(kernel)?, Some(bias)),
+        }
+    }
+}
+
 /// A kernel `[out, in, 3]` as a matrix `[out, 3 · in]`, frame after frame.
-fn kernel(out: usize, inner: usize, scope: &Scope) -> Result<Linear> {
-    let kernel = scope.tensor("weight", &[out, inner, WIDTH])?;
-    let matrix = kernel
-        .transpose(1, 2)?
-        .contiguous()?
-        .reshape((out, WIDTH * inner))?;
-    Ok(Linear {
-        weight: Weight::Tensor(matrix),
-        bias: Some(scope.tensor("bias", &[out])?),
-    })
+fn matrix(kernel: &Tensor) -> candle_core::Result<Weight> {
+    let (out, inner, width) = kernel.dims3()?;
+    let matrix = kernel.transpose(1, 2)?.contiguous()?;
+    Ok(Weight::Tensor(matrix.reshape((out, width * inner))?))
 }
 
 /// Each frame between its two neighbours, with silence beyond the ends: `[frames, width]` to `[frames, 3 · width]`.

@@ -295,7 +295,7 @@ fn labels(config: &Value) -> usize {
 
 fn text(family: Family, fields: &mut Fields<'_>) -> Option<Text> {
     let hidden = fields.size("hidden_size");
-    let layers = fields.size("num_hidden_layers");
+    let layers = fields.layers("num_hidden_layers");
     let heads = fields.size("num_attention_heads");
     let kv_heads = match family {
         Family::Llama => fields.size_or("num_key_value_heads", heads),
@@ -343,8 +343,9 @@ fn towers(fields: &mut Fields<'_>) -> Option<Towers> {
 }
 
 fn vision(fields: &mut Fields<'_>) -> Option<Vision> {
+    let layers = fields.layers("vision_config.num_hidden_layers");
     let mut size = |name: &str| fields.size(&format!("vision_config.{name}"));
-    let (hidden, layers) = (size("hidden_size"), size("num_hidden_layers"));
+    let hidden = size("hidden_size");
     let (heads, intermediate) = (size("num_attention_heads"), size("intermediate_size"));
     let (image_size, patch) = (size("image_size"), size("patch_size"));
     Some(Vision {
@@ -359,8 +360,9 @@ fn vision(fields: &mut Fields<'_>) -> Option<Vision> {
 }
 
 fn audio(fields: &mut Fields<'_>) -> Option<Audio> {
+    let layers = fields.layers("audio_config.encoder_layers");
     let mut size = |name: &str| fields.size(&format!("audio_config.{name}"));
-    let (hidden, layers) = (size("d_model"), size("encoder_layers"));
+    let hidden = size("d_model");
     let (heads, intermediate) = (size("encoder_attention_heads"), size("encoder_ffn_dim"));
     Some(Audio {
         hidden: hidden?,
@@ -404,14 +406,27 @@ impl<'a> Fields<'a> {
 
     /// A count of at least one, or what the published code takes when it is not given.
     fn size_or(&mut self, field: &str, default: Option<usize>) -> Option<usize> {
-        let Some(value) = self.get(field) else {
-            return default;
-        };
-        let size = value.as_u64().filter(|size| (1..=MOST).contains(size));
+        match self.get(field) {
+            None => default,
+            Some(value) => self.up_to(field, value, MOST),
+        }
+    }
+
+    /// A count of layers that has to be there. Each has tensors with names of their own, so it is bounded by what a
+    /// list of them may cost.
+    fn layers(&mut self, field: &str) -> Option<usize> {
+        match self.get(field) {
+            None => self.size(field),
+            Some(value) => self.up_to(field, value, MOST_LAYERS),
+        }
+    }
+
+    fn up_to(&mut self, field: &str, value: &Value, most: u64) -> Option<usize> {
+        let size = value.as_u64().filter(|size| (1..=most).contains(size));
         if size.is_none() {
             self.blame(
                 field,
-                format!("expected a whole number from 1 to {MOST}, found `{value}`"),
+                format!("expected a whole number from 1 to {most}, found `{value}`"),
             );
         }
         size.map(|size| size as usize)
@@ -453,3 +468,6 @@ impl<'a> Fields<'a> {
 
 /// No size of a model is above this; products of a few of them stay within 64 bits.
 const MOST: u64 = 1 << 24;
+
+/// No model has nearly as many layers.
+const MOST_LAYERS: u64 = 1 << 12;

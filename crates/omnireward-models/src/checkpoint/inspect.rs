@@ -51,12 +51,12 @@ pub struct Inspection {
 impl Inspection {
     /// Numbers in all parts.
     pub fn parameters(&self) -> u64 {
-        self.parts.iter().map(|part| part.parameters).sum()
+        sum(self.parts.iter().map(|part| part.parameters))
     }
 
     /// Bytes of all parts.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.bytes).sum()
+        sum(self.parts.iter().map(|part| part.bytes))
     }
 }
 
@@ -271,7 +271,7 @@ fn inspect_file(path: &Path) -> Result<Inspection> {
         .map(|(name, info)| Item {
             name,
             stored: &info.stored,
-            elements: info.shape.iter().map(|&size| size as u64).product(),
+            elements: product(&info.shape),
             bytes: info.bytes as u64,
         })
         .collect();
@@ -415,8 +415,8 @@ fn parts(items: &[Item<'_>]) -> Vec<PartSummary> {
             |sum, item| PartSummary {
                 part,
                 tensors: sum.tensors + 1,
-                parameters: sum.parameters + item.elements,
-                bytes: sum.bytes + item.bytes,
+                parameters: sum.parameters.saturating_add(item.elements),
+                bytes: sum.bytes.saturating_add(item.bytes),
             },
         )
     });
@@ -432,7 +432,7 @@ fn types(items: &[Item<'_>]) -> Vec<TypeSummary> {
             bytes: 0,
         });
         summary.tensors += 1;
-        summary.bytes += item.bytes;
+        summary.bytes = summary.bytes.saturating_add(item.bytes);
     }
     let mut types: Vec<TypeSummary> = types.into_values().collect();
     types.sort_by_key(|summary| std::cmp::Reverse(summary.bytes));
@@ -467,9 +467,10 @@ fn memory(architecture: &Architecture, items: &[Item<'_>]) -> Memory {
         let is_table = item.name.ends_with("embed_tokens.weight");
         is_table || matches!(Part::of(item.name), Some(Part::Output | Part::Speech))
     };
-    let unread = items.iter().filter(is_unread).map(|item| item.bytes).sum();
-    let all: u64 = items.iter().map(|item| item.bytes).sum();
+    let unread = sum(items.iter().filter(is_unread).map(|item| item.bytes));
+    let all = sum(items.iter().map(|item| item.bytes));
     let text = &architecture.text;
+    // Sizes are at most 2²⁴, so these products are far from the end of 64 bits.
     let decoder = ROWS * (2 * text.hidden + 3 * text.intermediate);
     let vision = architecture.towers.map_or(0, |towers| {
         TILES * PATCHES * (2 * towers.vision.hidden + 2 * towers.vision.intermediate)
@@ -482,6 +483,16 @@ fn memory(architecture: &Architecture, items: &[Item<'_>]) -> Memory {
         activations_bf16: 2 * numbers,
         activations_f32: 4 * numbers,
     }
+}
+
+/// A sum over what files say of themselves, which need not be true.
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
+fn product(shape: &[usize]) -> u64 {
+    let sizes = shape.iter().map(|&size| size as u64);
+    sizes.fold(1, u64::saturating_mul)
 }
 
 fn summarise(tokenizer: &Tokenizer, config: &Value) -> TokenizerSummary {

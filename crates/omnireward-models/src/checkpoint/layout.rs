@@ -20,9 +20,10 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// Numbers in it.
+    /// Numbers in it, as far as they can be counted.
     pub fn elements(&self) -> u64 {
-        self.shape.iter().map(|&size| size as u64).product()
+        let sizes = self.shape.iter().map(|&size| size as u64);
+        sizes.fold(1, u64::saturating_mul)
     }
 }
 

@@ -80,8 +80,9 @@ pub(super) const PLACEHOLDER_ID: u32 = 128_244;
 /// How Qwen2.5 cuts text before it is encoded.
 pub(super) const QWEN_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// `preprocessor_config.json`.
-pub(super) fn preprocessor() -> Value {
+/// `preprocessor_config.json`, which agrees with the `config.json` beside it; where that is silent, the published one.
+pub(super) fn preprocessor(config: &Value) -> Value {
+    let size = |field: &str, published: u64| config[field].as_u64().unwrap_or(published);
     json!({
         "image_processor_type": "MiniCPMVImageProcessor",
         "auto_map": {
@@ -90,10 +91,10 @@ pub(super) fn preprocessor() -> Value {
         },
         "processor_class": "MiniCPMOProcessor",
         "max_slice_nums": 9,
-        "scale_resolution": 448,
-        "patch_size": 14,
+        "scale_resolution": size("image_size", 448),
+        "patch_size": size("patch_size", 14),
         "use_image_id": true,
-        "image_feature_size": 64,
+        "image_feature_size": size("query_num", 64),
         "im_start": "<image>",
         "im_end": "</image>",
         "slice_start": "<slice>",

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use crate::{
     decoder::{DecoderConfig, reads::Reads, rotary::Rotary},
+    lora,
     ops::{AttentionLayout, add, attention, linear, rms_norm, rotate, swiglu},
     weights::{Scope, Weight},
 };
@@ -195,10 +196,12 @@ impl Norm {
     }
 }
 
+/// A linear layer, with the low-rank adapter that the weights have for it.
 #[derive(Debug)]
 struct Linear {
     weight: Weight,
     bias: Option<Tensor>,
+    adapter: Option<Adapter>,
 }
 
 impl Linear {
@@ -206,10 +209,47 @@ impl Linear {
         Ok(Self {
             weight: scope.weight("weight", out, inner)?,
             bias: biased.then(|| scope.tensor("bias", &[out])).transpose()?,
+            adapter: Adapter::load(scope, out, inner)?,
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        linear(x, &self.weight, self.bias.as_ref())
+        let y = linear(x, &self.weight, self.bias.as_ref())?;
+        match &self.adapter {
+            None => Ok(y),
+            Some(adapter) => adapter.add_to(&y, x),
+        }
+    }
+}
+
+/// What is added to a layer's result: `scale·(x·Aᵀ)·Bᵀ` (Hu et al. 2021, eq. 3).
+#[derive(Debug)]
+struct Adapter {
+    a: Weight,
+    b: Weight,
+    scale: f64,
+}
+
+impl Adapter {
+    fn load(scope: &Scope, out: usize, inner: usize) -> crate::Result<Option<Self>> {
+        let Some(rank) = scope
+            .shape(lora::A)
+            .and_then(|shape| shape.first().copied())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            a: scope.weight(lora::A, rank, inner)?,
+            b: scope.weight(lora::B, out, rank)?,
+            scale: scope.number(lora::SCALE)?,
+        }))
+    }
+
+    /// As in PEFT, whose adapters are `f32` whatever the model is, the addend is computed in `f32` and rounded with the
+    /// sum.
+    fn add_to(&self, y: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let inner = linear(&x.to_dtype(DType::F32)?, &self.a, None)?;
+        let addend = linear(&(inner * self.scale)?, &self.b, None)?;
+        add(&y.to_dtype(DType::F32)?, &addend)?.to_dtype(y.dtype())
     }
 }

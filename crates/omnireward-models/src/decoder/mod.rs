@@ -8,14 +8,14 @@ mod rotary;
 
 use std::sync::Arc;
 
-use candle_core::{Tensor, bail};
+use candle_core::{Device, Tensor, bail};
 
 pub use config::{Biases, DecoderConfig};
 pub use rotary::{Rope, RopeScaling};
 
 use crate::{
     Result,
-    decoder::{layer::Layer, reads::Reads},
+    decoder::{layer::Layer, reads::Reads, rotary::Rotary},
     ops::{AttentionLayout, linear, rms_norm},
     weights::{Placement, Scope, Weight},
 };
@@ -33,6 +33,15 @@ pub struct Decoder {
     norm: Tensor,
     lm_head: Option<Weight>,
     placement: Placement,
+}
+
+/// What the stages of one run over a stream share: the angles of its positions, which rows see which, and which are
+/// read.
+#[derive(Debug)]
+pub struct Pass {
+    rotary: Rotary,
+    layout: Arc<AttentionLayout>,
+    reads: Reads,
 }
 
 impl Decoder {
@@ -104,20 +113,67 @@ impl Decoder {
         layout: &Arc<AttentionLayout>,
         reads: &[usize],
     ) -> Result<Tensor> {
-        self.check(inputs, positions, layout, reads)?;
-        let rotary = self
-            .config
-            .rope
-            .tables(positions, self.config.head_dim, inputs.device())?;
-        let reads = Reads::new(layout, reads);
-        let last = self.layers.len() - 1;
+        let pass = self.pass(positions, layout, reads, inputs.device())?;
         let mut hidden = inputs.clone();
-        for layer in &self.layers[..last] {
-            hidden = layer.forward(hidden, &rotary, layout)?;
+        for stage in 0..self.stages() {
+            hidden = self.stage(stage, hidden, &pass)?;
         }
-        let hidden = self.layers[last].forward_reads(hidden, &rotary, &reads)?;
-        let hidden = rms_norm(&hidden, &self.norm, self.config.norm_eps)?;
-        Ok(reads.in_order(&hidden)?)
+        self.finish(&hidden, &pass)
+    }
+
+    /// What [`forward`](Self::forward) knows about a stream before it begins, for a caller that goes from
+    /// [stage](Self::stage) to stage: to compute some of them again, it may keep nothing but what enters each.
+    pub fn pass(
+        &self,
+        positions: &[u32],
+        layout: &Arc<AttentionLayout>,
+        reads: &[usize],
+        device: &Device,
+    ) -> Result<Pass> {
+        check(positions, layout, reads)?;
+        let DecoderConfig { rope, head_dim, .. } = self.config;
+        Ok(Pass {
+            rotary: rope.tables(positions, head_dim, device)?,
+            reads: Reads::new(layout, reads),
+            layout: Arc::clone(layout),
+        })
+    }
+
+    /// How many stages there are: the layers.
+    pub fn stages(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The stream after a stage, which takes what [`embed`](Self::embed) or the stage before it gave.
+    ///
+    /// # Shapes
+    ///
+    /// `hidden`: `[rows, hidden]`; returns `[rows, hidden]`, and after the last stage only the rows that are read, each
+    /// once.
+    pub fn stage(&self, index: usize, hidden: Tensor, pass: &Pass) -> Result<Tensor> {
+        let Some(layer) = self.layers.get(index) else {
+            return Err(message(format!(
+                "stage `{index}` of a decoder of `{}`",
+                self.stages()
+            )));
+        };
+        self.check_rows(&hidden, pass.layout.queries)?;
+        Ok(if index + 1 < self.stages() {
+            layer.forward(hidden, &pass.rotary, &pass.layout)?
+        } else {
+            layer.forward_reads(hidden, &pass.rotary, &pass.reads)?
+        })
+    }
+
+    /// The hidden states of the rows that are read, in the order they were asked for, from what the last stage gave.
+    ///
+    /// # Shapes
+    ///
+    /// Returns `[reads, hidden]`.
+    pub fn finish(&self, hidden: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.check_rows(hidden, pass.reads.layout().queries)?;
+        let hidden = rms_norm(hidden, &self.norm, self.config.norm_eps)?;
+        Ok(pass.reads.in_order(&hidden)?)
     }
 
     /// The scores of all tokens as the next one.
@@ -134,36 +190,34 @@ impl Decoder {
         Ok(linear(hidden, head, None)?)
     }
 
-    fn check(
-        &self,
-        inputs: &Tensor,
-        positions: &[u32],
-        layout: &AttentionLayout,
-        reads: &[usize],
-    ) -> candle_core::Result<()> {
-        let (rows, hidden) = inputs.dims2()?;
-        if hidden != self.config.hidden {
+    fn check_rows(&self, hidden: &Tensor, rows: usize) -> candle_core::Result<()> {
+        let expected = [rows, self.config.hidden];
+        if hidden.dims() != expected {
             bail!(
-                "inputs are `{hidden}` wide, the decoder `{}`",
-                self.config.hidden
+                "hidden states of shape {:?}, expected {expected:?}",
+                hidden.dims()
             );
-        }
-        if positions.len() != rows || layout.queries != rows || layout.keys != rows {
-            bail!(
-                "`{rows}` rows, but positions for `{}` and attention of `{}` to `{}`",
-                positions.len(),
-                layout.queries,
-                layout.keys
-            );
-        }
-        if reads.is_empty() {
-            bail!("no row is read");
-        }
-        if let Some(read) = reads.iter().find(|read| **read >= rows) {
-            bail!("row `{read}` is read, but there are `{rows}`");
         }
         Ok(())
     }
+}
+
+fn check(positions: &[u32], layout: &AttentionLayout, reads: &[usize]) -> candle_core::Result<()> {
+    let rows = positions.len();
+    if layout.queries != rows || layout.keys != rows {
+        bail!(
+            "positions of `{rows}` rows, but attention of `{}` to `{}`",
+            layout.queries,
+            layout.keys
+        );
+    }
+    if reads.is_empty() {
+        bail!("no row is read");
+    }
+    if let Some(read) = reads.iter().find(|read| **read >= rows) {
+        bail!("row `{read}` is read, but there are `{rows}`");
+    }
+    Ok(())
 }
 
 fn message(text: String) -> crate::Error {

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use crate::{
     decoder::rotary::Rotary,
-    ops::{AttentionItem, AttentionLayout, Visibility},
+    ops::{AttentionItem, AttentionLayout, Visibility, rows},
 };
 
 /// The rows of a stream that are read, each once, and the attention of those rows alone.
@@ -43,7 +43,7 @@ impl Reads {
 
     /// The rows of a stream.
     pub(super) fn select(&self, stream: &Tensor) -> Result<Tensor> {
-        pick(stream, &self.rows)
+        rows(stream, &self.rows)
     }
 
     /// The angles of the rows.
@@ -55,13 +55,9 @@ impl Reads {
     }
 
     /// The rows as they were asked for.
-    pub(super) fn in_order(&self, rows: &Tensor) -> Result<Tensor> {
-        pick(rows, &self.order)
+    pub(super) fn in_order(&self, stream: &Tensor) -> Result<Tensor> {
+        rows(stream, &self.order)
     }
-}
-
-fn pick(rows: &Tensor, indices: &[u32]) -> Result<Tensor> {
-    rows.index_select(&Tensor::new(indices, rows.device())?, 0)
 }
 
 /// `layout` with the queries `rows` only. Neighbours of one item stay together.

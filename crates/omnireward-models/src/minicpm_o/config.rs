@@ -10,7 +10,8 @@ use crate::{
     vision::{ResamplerConfig, VisionConfig},
 };
 
-/// The published `config.json` of a MiniCPM-o-2.6.
+/// The published `config.json` of a MiniCPM-o-2.6. How pictures are sliced and numbered is not read from it but, as the
+/// original's processor does, from `preprocessor_config.json`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The decoder.
@@ -29,19 +30,6 @@ pub struct Config {
     pub audio_pool_step: usize,
     /// Seconds of sound that see each other, besides what came before; without limit when it is not above zero.
     pub audio_chunk_length: f64,
-    /// How pictures are sliced.
-    pub slice: SliceConfig,
-}
-
-/// `slice_config`, with what goes with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SliceConfig {
-    /// Whether large pictures are sliced at all.
-    pub slice_mode: bool,
-    /// Slices of a picture at most, the overview not counted.
-    pub max_slice_nums: usize,
-    /// Whether pictures are numbered in the prompt.
-    pub use_image_id: bool,
 }
 
 impl Config {
@@ -81,11 +69,6 @@ impl Config {
             vision_batch_size: published.vision_batch_size,
             audio_pool_step: published.audio_pool_step,
             audio_chunk_length: published.audio_chunk_length,
-            slice: SliceConfig {
-                slice_mode: published.slice_mode,
-                max_slice_nums: published.slice_config.max_slice_nums,
-                use_image_id: published.use_image_id,
-            },
         };
         config
             .check(published.patch_size)
@@ -135,7 +118,6 @@ impl Config {
             ("query_num", self.query_num),
             ("vision_batch_size", self.vision_batch_size),
             ("audio_pool_step", self.audio_pool_step),
-            ("slice_config.max_slice_nums", self.slice.max_slice_nums),
             ("vision_config.hidden_size", vision.hidden_size),
             ("vision_config.intermediate_size", vision.intermediate_size),
             ("vision_config.num_hidden_layers", vision.num_hidden_layers),
@@ -231,24 +213,6 @@ struct Published {
     audio_pool_step: usize,
     #[serde(default = "audio_chunk_length")]
     audio_chunk_length: f64,
-    #[serde(default)]
-    slice_config: PublishedSlices,
-    #[serde(default = "yes")]
-    slice_mode: bool,
-    #[serde(default = "yes")]
-    use_image_id: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(default)]
-struct PublishedSlices {
-    max_slice_nums: usize,
-}
-
-impl Default for PublishedSlices {
-    fn default() -> Self {
-        Self { max_slice_nums: 9 }
-    }
 }
 
 /// The vision tower that the original's class builds when it is told of none.
@@ -278,10 +242,6 @@ fn vision_batch_size() -> usize {
 
 fn audio_chunk_length() -> f64 {
     1.0
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn check_architecture(json: &Value, path: &Path) -> Result<()> {

@@ -90,19 +90,35 @@ impl Towers {
         if images.is_empty() {
             return Ok(Vec::new());
         }
-        let vision = self.vision.as_ref().ok_or_else(|| self.missing(VISION))?;
-        let tiles: Vec<&Tile> = images.iter().flat_map(|image| &image.tiles).collect();
-        let rows = vision.encode(&tiles)?;
+        let (rows, lengths) = self.encode_images_together(images)?;
         let mut start = 0;
-        images
-            .iter()
-            .map(|image| {
-                let length = image.tiles.len() * vision.queries;
+        lengths
+            .into_iter()
+            .map(|length| {
                 let own = rows.narrow(0, start, length)?;
                 start += length;
                 Ok(own)
             })
             .collect()
+    }
+
+    /// The same as one tensor, with the rows of each picture counted: one gradient for all of them.
+    ///
+    /// # Shapes
+    ///
+    /// Returns `[tiles of all pictures · query_num, hidden]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_images`](Self::encode_images), and when there is no picture.
+    pub fn encode_images_together(&self, images: &[ImageInput]) -> Result<(Tensor, Vec<usize>)> {
+        let vision = self.vision.as_ref().ok_or_else(|| self.missing(VISION))?;
+        let tiles: Vec<&Tile> = images.iter().flat_map(|image| &image.tiles).collect();
+        let lengths = images
+            .iter()
+            .map(|image| image.tiles.len() * vision.queries)
+            .collect();
+        Ok((vision.encode(&tiles)?, lengths))
     }
 
     /// Encodes a clip. Each piece is computed on its own.

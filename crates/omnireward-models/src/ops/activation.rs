@@ -156,6 +156,7 @@ struct Sum;
 
 impl Binary for Sum {
     const NAME: &'static str = "add";
+    const PASSES: bool = true;
 
     #[inline(always)]
     fn value<A: Arithmetic, T: Element>(x: f32, y: f32) -> f32 {

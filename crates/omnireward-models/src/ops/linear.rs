@@ -4,7 +4,10 @@ use candle_core::{
 };
 use half::{bf16, f16};
 
-use super::product::{self, Element, Output, Pack, View};
+use super::{
+    product::{self, Element, Output, Pack, View},
+    simd,
+};
 use crate::weights::{Elements, Weight};
 
 /// `x · Wᵀ + b`.
@@ -98,8 +101,8 @@ impl CustomOp2 for Linear {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         Ok((
-            wanted(x, || grad.apply_op2_no_bwd(weight, &Product(x.dtype())))?,
-            wanted(weight, || {
+            simd::wanted(x, || grad.apply_op2_no_bwd(weight, &Product(x.dtype())))?,
+            simd::wanted(weight, || {
                 grad.t()?.apply_op2_no_bwd(x, &Product(weight.dtype()))
             })?,
         ))
@@ -137,7 +140,7 @@ impl CustomOp3 for Linear {
         Ok((
             of_x,
             of_weight,
-            wanted(bias, || column_sums(grad, bias.dtype()))?,
+            simd::wanted(bias, || column_sums(grad, bias.dtype()))?,
         ))
     }
 }
@@ -159,7 +162,7 @@ impl Frozen {
     }
 
     fn grad_of_x(&self, x: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        wanted(x, || grad.apply_op1_no_bwd(&TimesFrozen(self, x.dtype())))
+        simd::wanted(x, || grad.apply_op1_no_bwd(&TimesFrozen(self, x.dtype())))
     }
 }
 
@@ -208,7 +211,7 @@ impl CustomOp2 for Frozen {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         Ok((
             self.grad_of_x(x, grad)?,
-            wanted(bias, || column_sums(grad, bias.dtype()))?,
+            simd::wanted(bias, || column_sums(grad, bias.dtype()))?,
         ))
     }
 }
@@ -250,14 +253,13 @@ impl CustomOp2 for Product {
     }
 }
 
-/// The gradient of a tensor that has one.
-fn wanted(of: &Tensor, gradient: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
-    of.track_op().then(gradient).transpose()
-}
-
 /// The sum over the rows, in `f32` and in their order.
 fn column_sums(x: &Tensor, dtype: DType) -> Result<Tensor> {
-    x.to_dtype(DType::F32)?.sum(0)?.to_dtype(dtype)
+    let sums = match x.dtype() {
+        DType::F32 => simd::read::<f32, _>(x, |rows| Ok(simd::column_sums(rows)))?,
+        _ => simd::read::<bf16, _>(x, |rows| Ok(simd::column_sums(rows)))?,
+    };
+    Tensor::new(sums, x.device())?.to_dtype(dtype)
 }
 
 /// A matrix of any type that a product takes.

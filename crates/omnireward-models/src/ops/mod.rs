@@ -8,7 +8,9 @@ mod attention;
 mod linear;
 mod norm;
 mod product;
+mod pull_back;
 mod rotary;
+mod rows;
 mod simd;
 
 pub use activation::{
@@ -18,4 +20,6 @@ pub use attention::{AttentionItem, AttentionLayout, Visibility, attention, atten
 pub use linear::{linear, linear_plain};
 pub use norm::{layer_norm, layer_norm_plain, rms_norm, rms_norm_plain};
 pub use product::product_kernel;
+pub use pull_back::pull_back;
 pub use rotary::{rotate, rotate_plain};
+pub use rows::{rows, rows_plain};

@@ -108,7 +108,10 @@ impl<T: Element> CustomOp2 for RmsNorm<T> {
         let (by_x, [by_weight, _]) = gradients::<T>(x, weight, grad, |row| {
             simd::run(RmsRowBackward { eps: self.0, row });
         })?;
-        Ok((Some(by_x), Some(by_weight)))
+        Ok((
+            simd::wanted(x, || Ok(by_x))?,
+            simd::wanted(weight, || Ok(by_weight))?,
+        ))
     }
 }
 
@@ -149,14 +152,18 @@ impl<T: Element> CustomOp3 for LayerNorm<T> {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _: &Tensor,
+        bias: &Tensor,
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (by_x, [by_weight, by_bias]) = gradients::<T>(x, weight, grad, |row| {
             simd::run(LayerRowBackward { eps: self.0, row });
         })?;
-        Ok((Some(by_x), Some(by_weight), Some(by_bias)))
+        Ok((
+            simd::wanted(x, || Ok(by_x))?,
+            simd::wanted(weight, || Ok(by_weight))?,
+            simd::wanted(bias, || Ok(by_bias))?,
+        ))
     }
 }
 

@@ -11,9 +11,13 @@ use tokenizers::Tokenizer;
 use crate::{
     Error, Result, Row,
     media_cache::hex,
-    processor::chat::{
-        files::Files,
-        template::{Message, Template},
+    processor::{
+        chat::{
+            files::Files,
+            template::{Message, Template},
+        },
+        turns::{Opening, Speaker, Turn},
+        vocabulary,
     },
 };
 
@@ -22,9 +26,10 @@ use crate::{
 ///
 /// A response's conversation is the criterion as the system's turn, the prompt as the user's and the response as the
 /// assistant's, laid out by the checkpoint's own chat template and tokenised as one string, without further special
-/// tokens. When the template has no place for a system turn, the criterion goes before the prompt, with an empty line
-/// between; [`criterion_in_prompt`](Self::criterion_in_prompt) tells. Special tokens written out in a pair's words are
-/// read as such tokens, as the reference does.
+/// tokens. When `extra.turns` of a pair keeps a longer conversation, its messages are turns of their own; a criterion
+/// takes the place of its system turn. When the template has no place for a system turn, the criterion goes before the
+/// first of the user's turns, with an empty line between; [`criterion_in_prompt`](Self::criterion_in_prompt) tells.
+/// Special tokens written out in a pair's words are read as such tokens, as the reference does.
 ///
 /// The reward is read at the last token that is not the configuration's `pad_token_id`, and at the last token when
 /// there is none, as Hugging Face transformers does; so a sequence ends there.
@@ -33,6 +38,7 @@ pub struct ChatProcessor {
     tokenizer: Tokenizer,
     tokenizer_hash: String,
     template: Template,
+    variables: Map<String, Value>,
     pad: Option<u32>,
     system_turn: bool,
 }
@@ -66,9 +72,15 @@ impl ChatProcessor {
             tokenizer,
             tokenizer_hash,
             template,
+            variables: options.variables.clone(),
             pad: files.pad,
             system_turn,
         })
+    }
+
+    /// What was given to the template besides the conversation.
+    pub fn variables(&self) -> &Map<String, Value> {
+        &self.variables
     }
 
     /// Whether a criterion stands before the prompt because the template has no system turn.
@@ -104,26 +116,34 @@ impl ChatProcessor {
 
     /// The text that becomes the sequence of a response.
     pub fn conversation(&self, pair: &PreferencePair, response: &Response) -> Result<String> {
-        let prompt = words(pair, &pair.prompt)?;
-        let response = words(pair, &response.parts)?;
-        let messages = match &pair.criterion {
-            None => vec![Message::user(prompt), Message::assistant(response)],
-            Some(criterion) if self.system_turn => vec![
-                Message::system(criterion.to_string()),
-                Message::user(prompt),
-                Message::assistant(response),
-            ],
-            Some(criterion) => vec![
-                Message::user(format!("{criterion}\n\n{prompt}")),
-                Message::assistant(response),
-            ],
-        };
+        check_words(pair, &pair.prompt)?;
+        check_words(pair, &response.parts)?;
+        let mut messages = self.opening(Opening::of(pair));
+        messages.push(Message::assistant(joined_text(&response.parts)));
         self.template
             .render(&messages)
             .map_err(|reason| Error::Unsupported {
                 pair: pair.id.clone(),
                 reason: format!("the chat template refuses it: {reason}"),
             })
+    }
+
+    /// The messages before a response. What has no place as a system turn goes before the first message.
+    fn opening(&self, opening: Opening) -> Vec<Message> {
+        let mut messages: Vec<Message> = Vec::with_capacity(opening.turns.len() + 2);
+        let mut before = None;
+        match opening.system {
+            Some(system) if self.system_turn => messages.push(Message::system(system)),
+            system => before = system,
+        }
+        for turn in &opening.turns {
+            let words = match before.take() {
+                Some(before) => format!("{before}\n\n{}", turn.words()),
+                None => turn.words(),
+            };
+            messages.push(message(turn, words));
+        }
+        messages
     }
 
     fn rows(&self, pair: &PreferencePair, text: &str) -> Result<Vec<Row>> {
@@ -155,10 +175,17 @@ fn read_at(tokens: &[u32], pad: Option<u32>) -> usize {
     }
 }
 
-/// The text of a list of parts that must be text.
-fn words(pair: &PreferencePair, parts: &[Part]) -> Result<String> {
+fn message(turn: &Turn, words: String) -> Message {
+    match turn.speaker {
+        Speaker::User => Message::user(words),
+        Speaker::Assistant => Message::assistant(words),
+    }
+}
+
+/// Refuses media.
+fn check_words(pair: &PreferencePair, parts: &[Part]) -> Result<()> {
     match parts.iter().find_map(Part::as_media) {
-        None => Ok(joined_text(parts)),
+        None => Ok(()),
         Some(medium) => Err(Error::Unsupported {
             pair: pair.id.clone(),
             reason: format!(
@@ -205,22 +232,11 @@ fn open_tokenizer(dir: &Path, vocabulary: Option<usize>) -> Result<(Tokenizer, S
     tokenizer
         .with_truncation(None)
         .map_err(|error| tokenizer_error(&path, error.to_string()))?;
-    if let Some(vocabulary) = vocabulary
-        && let Some((token, id)) = outside(&tokenizer, vocabulary)
-    {
-        let reason = format!("token `{token}` is `{id}`, and the model has `{vocabulary}` tokens");
-        return Err(tokenizer_error(&path, reason));
+    if let Some(vocabulary) = vocabulary {
+        vocabulary::check(&tokenizer, vocabulary)
+            .map_err(|reason| tokenizer_error(&path, reason))?;
     }
     Ok((tokenizer, hex(&Sha256::digest(&bytes))))
-}
-
-/// The first token that a model of `vocabulary` tokens does not have.
-fn outside(tokenizer: &Tokenizer, vocabulary: usize) -> Option<(String, u32)> {
-    tokenizer
-        .get_vocab(true)
-        .into_iter()
-        .filter(|(_, id)| *id as usize >= vocabulary)
-        .min_by_key(|(_, id)| *id)
 }
 
 fn tokenizer_error(path: &Path, reason: String) -> Error {

@@ -3,10 +3,13 @@
 mod chat;
 mod minicpm_o;
 mod preprocessing;
+mod turns;
+mod vocabulary;
 
 pub use chat::{ChatOptions, ChatProcessor};
+pub(crate) use minicpm_o::is_mesh;
 pub use minicpm_o::{MediaUse, MediumInput, MediumShape, MiniCpmOProcessor};
 pub use preprocessing::{
     AudioPadding, AudioRows, ImageNumbers, MediaSplit, MixedMedia, Orientation, Preprocessing,
-    ShortVideos, Shrink, SpecialText, Transparency, UncountedVideos,
+    ShortVideos, Shrink, SpecialText, Transparency, UncountedVideos, UnknownPreprocessing,
 };

@@ -1,6 +1,10 @@
-use std::fmt::Write;
+use std::{
+    fmt::{self, Write},
+    str::FromStr,
+};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value};
 
 /// How media and conversations become a model's input, where the original system does something that
 /// another implementation would not. One named switch for each such point.
@@ -9,17 +13,18 @@ use serde::{Deserialize, Serialize};
 /// for the published checkpoint; [`clean`](Self::clean) is for models trained here. The limits (pixels,
 /// frames, slices) are the same in both.
 ///
+/// In settings it is written as a preset and the switches that differ from it.
+///
 /// # Examples
 ///
 /// ```
 /// use omnireward_models::processor::{Preprocessing, Shrink};
 ///
-/// let mut preprocessing = Preprocessing::reference();
-/// preprocessing.image_shrink = Shrink::Bicubic;
-/// let json = serde_json::to_string(&preprocessing)?;
-/// assert!(json.contains(r#""image_shrink":"bicubic""#));
-/// assert_eq!(serde_json::from_str::<Preprocessing>(&json)?, preprocessing);
-/// # Ok::<(), serde_json::Error>(())
+/// let preprocessing: Preprocessing = "reference,image_shrink=bicubic,max_frames=8".parse()?;
+/// assert_eq!(preprocessing.image_shrink, Shrink::Bicubic);
+/// assert_eq!(preprocessing.max_frames, 8);
+/// assert_eq!(preprocessing.to_string(), "reference,image_shrink=bicubic,max_frames=8");
+/// # Ok::<(), omnireward_models::processor::UnknownPreprocessing>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,17 +54,45 @@ pub struct Preprocessing {
     /// What becomes of text that reads like a special token.
     pub special_text: SpecialText,
     /// The largest image that is not shrunk, in pixels. 768² in both presets.
+    #[serde(deserialize_with = "above_zero")]
     pub image_pixels: u32,
     /// The largest frame that is not shrunk, in pixels. 256² in both presets.
+    #[serde(deserialize_with = "above_zero")]
     pub frame_pixels: u32,
-    /// Into how many slices an image may be cut. 9 in both presets; with 768² pixels it is 4 at most.
-    pub max_slices: usize,
+    /// Into how many slices an image may be cut. `None`, as in both presets, is what the checkpoint's
+    /// `preprocessor_config.json` says, which is 9 in the published one; with 768² pixels it is 4 at most.
+    #[serde(deserialize_with = "above_zero_or_none")]
+    pub max_slices: Option<usize>,
     /// Into how many slices a frame may be cut. 2 in both presets; with 256² pixels none is.
+    #[serde(deserialize_with = "above_zero")]
     pub max_frame_slices: usize,
     /// Frames taken of a video, at most. 4 in both presets.
+    #[serde(deserialize_with = "above_zero")]
     pub max_frames: usize,
     /// Frames taken of a second of video, at most. 2 in both presets.
+    #[serde(deserialize_with = "above_zero")]
     pub frames_per_second: f64,
+}
+
+/// A limit that leaves something.
+fn above_zero<'de, D, T>(reader: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default + PartialOrd,
+{
+    let limit = T::deserialize(reader)?;
+    if limit > T::default() {
+        Ok(limit)
+    } else {
+        Err(D::Error::custom("a limit is a number above zero"))
+    }
+}
+
+fn above_zero_or_none<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<usize>, D::Error> {
+    match Option::deserialize(reader)? {
+        Some(0) => Err(D::Error::custom("a limit is a number above zero")),
+        limit => Ok(limit),
+    }
 }
 
 impl Preprocessing {
@@ -99,7 +132,7 @@ impl Preprocessing {
             special_text: SpecialText::AsText,
             image_pixels: 768 * 768,
             frame_pixels: 256 * 256,
-            max_slices: 9,
+            max_slices: None,
             max_frame_slices: 2,
             max_frames: 4,
             frames_per_second: 2.0,
@@ -131,8 +164,94 @@ impl Preprocessing {
     }
 }
 
-fn json(value: &impl Serialize) -> serde_json::Value {
+fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("names and numbers have a form in JSON")
+}
+
+/// The presets, by the names that settings begin with.
+const PRESETS: [(&str, Preprocessing); 2] = [
+    ("reference", Preprocessing::reference()),
+    ("clean", Preprocessing::clean()),
+];
+
+/// A text that says no [`Preprocessing`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnknownPreprocessing(String);
+
+impl FromStr for Preprocessing {
+    type Err = UnknownPreprocessing;
+
+    /// Reads the name of a preset, and switches that differ from it after commas:
+    /// `reference,image_shrink=bicubic,max_frames=8`.
+    fn from_str(text: &str) -> Result<Self, UnknownPreprocessing> {
+        let mut words = text.split(',').map(str::trim);
+        let name = words.next().unwrap_or_default();
+        let preset = PRESETS.iter().find(|(known, _)| *known == name);
+        let Some((_, preset)) = preset else {
+            let reason = format!("`{name}` is not `reference` or `clean`");
+            return Err(UnknownPreprocessing(reason));
+        };
+        let mut switches = preset.switches();
+        for word in words {
+            set(&mut switches, word).map_err(UnknownPreprocessing)?;
+        }
+        serde_path_to_error::deserialize(Value::Object(switches))
+            .map_err(|error| UnknownPreprocessing(format!("`{}`: {}", error.path(), error.inner())))
+    }
+}
+
+/// The shortest text that says it, as [`FromStr`] reads it.
+impl fmt::Display for Preprocessing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortest = PRESETS
+            .iter()
+            .map(|(name, preset)| self.relative_to(name, preset))
+            .min_by_key(String::len)
+            .expect("there are two presets");
+        f.pad(&shortest)
+    }
+}
+
+impl Preprocessing {
+    fn switches(&self) -> Map<String, Value> {
+        match json(self) {
+            Value::Object(switches) => switches,
+            other => unreachable!("it is a struct of names and numbers, not {other}"),
+        }
+    }
+
+    fn relative_to(&self, name: &str, preset: &Self) -> String {
+        let preset = preset.switches();
+        let mut text = name.to_owned();
+        for (switch, value) in self.switches() {
+            if preset[&switch] != value {
+                let value = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                write!(text, ",{switch}={value}").expect("writing to a string succeeds");
+            }
+        }
+        text
+    }
+}
+
+/// Sets one switch from a text such as `max_frames=8`.
+fn set(switches: &mut Map<String, Value>, word: &str) -> Result<(), String> {
+    let (name, value) = word
+        .split_once('=')
+        .ok_or_else(|| format!("expected SWITCH=VALUE, not `{word}`"))?;
+    let known = switches
+        .get_mut(name)
+        .ok_or_else(|| format!("there is no switch `{name}`"))?;
+    *known = if known.is_string() {
+        value.into()
+    } else {
+        let number: serde_json::Number = serde_json::from_str(value)
+            .map_err(|_| format!("`{name}` is `{value}`, expected a number"))?;
+        number.into()
+    };
+    Ok(())
 }
 
 /// How pictures are shrunk to a number of pixels.
@@ -195,7 +314,9 @@ pub enum AudioPadding {
 pub enum AudioRows {
     /// The original's way, a mistake in an index: whatever response a sound belongs to, its features
     /// are written to the first response's sequence, at the places where the sound stands in its own.
-    /// The other sequences keep the placeholder's embedding, so their responses are judged unheard.
+    /// The other sequences keep the placeholder's embedding: of a T2A pair their sounds are judged
+    /// unheard, and of a TA2T pair they answer a prompt that is not heard. Which response comes first
+    /// then changes the rewards.
     FirstRow,
     /// Each response's sequence gets its own.
     OwnRow,
@@ -265,7 +386,7 @@ mod tests {
         let reference = serde_json::to_value(Preprocessing::reference()).unwrap();
         let clean = serde_json::to_value(Preprocessing::clean()).unwrap();
         for (field, value) in reference.as_object().unwrap() {
-            assert_eq!(value == &clean[field], value.is_number(), "{field}");
+            assert_eq!(value == &clean[field], !value.is_string(), "{field}");
         }
     }
 
@@ -298,5 +419,50 @@ mod tests {
         let mut json = serde_json::to_value(Preprocessing::clean()).unwrap();
         json["image_shirnk"] = "nearest".into();
         assert!(serde_json::from_value::<Preprocessing>(json).is_err());
+    }
+
+    #[test]
+    fn the_shortest_text_is_written_and_read_again() {
+        let shrunk = Preprocessing {
+            image_shrink: Shrink::Bicubic,
+            max_slices: Some(4),
+            max_frames: 8,
+            ..Preprocessing::reference()
+        };
+        for (value, expected) in [
+            (Preprocessing::reference(), "reference"),
+            (Preprocessing::clean(), "clean"),
+            (
+                shrunk,
+                "reference,image_shrink=bicubic,max_slices=4,max_frames=8",
+            ),
+        ] {
+            assert_eq!(value.to_string(), expected);
+            assert_eq!(expected.parse(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_text_is_named() {
+        for (wrong, named) in [
+            ("", "`reference` or `clean`"),
+            ("dirty", "dirty"),
+            ("clean,x=1", "`x`"),
+            ("clean,max_frames=many", "many"),
+            ("clean,max_slices=null", "null"),
+            ("clean,max_frames=1.5", "max_frames"),
+            ("clean,image_shrink", "SWITCH=VALUE"),
+            ("clean,image_shrink=best", "best"),
+            ("clean,max_frames=0", "`max_frames`: a limit"),
+            ("clean,image_pixels=0", "`image_pixels`: a limit"),
+            ("clean,frame_pixels=0", "`frame_pixels`: a limit"),
+            ("clean,max_slices=0", "`max_slices`: a limit"),
+            ("clean,max_frame_slices=0", "`max_frame_slices`: a limit"),
+            ("clean,frames_per_second=0", "`frames_per_second`: a limit"),
+            ("clean,frames_per_second=-1", "`frames_per_second`: a limit"),
+        ] {
+            let error = wrong.parse::<Preprocessing>().unwrap_err().to_string();
+            assert!(error.contains(named), "{wrong}: {error}");
+        }
     }
 }

@@ -10,8 +10,10 @@ use crate::{Error, Result, media_cache::hex};
 
 /// Bytes of a file that are read at each place.
 const SAMPLE: u64 = 1 << 16;
-/// A file is sampled this often, besides its end.
-const SAMPLES: u64 = 64;
+/// From one place to the next in a large file. A matrix of a large model is many times that.
+const STEP: u64 = 4 << 20;
+/// Files up to this size are read whole.
+const WHOLE: u64 = 16 << 20;
 
 /// Files that decide what a checkpoint computes.
 fn decides(name: &str) -> bool {
@@ -20,7 +22,8 @@ fn decides(name: &str) -> bool {
 }
 
 /// Tells checkpoints apart: a hash over the names, the lengths and samples of all files that decide what is computed.
-/// Files below four megabytes are read whole; hashing all of a large one would take longer than many a run.
+/// Hashing all of a large one would take longer than many a run; two that differ in nothing but a few numbers between
+/// the samples have the same fingerprint.
 pub(super) fn fingerprint(checkpoint: &Path) -> Result<String> {
     let mut files = files(checkpoint)?;
     files.sort();
@@ -60,7 +63,7 @@ fn sample(path: &Path, hash: &mut Sha256) -> io::Result<()> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     hash.update(length.to_le_bytes());
-    let step = (length / SAMPLES).max(SAMPLE);
+    let step = if length <= WHOLE { SAMPLE } else { STEP };
     let mut buffer = Vec::new();
     let mut at = 0;
     while at < length {
@@ -91,8 +94,27 @@ mod tests {
         write("README.md", b"words");
         assert_eq!(fingerprint(dir.path()).unwrap(), first);
         let mut changed = vec![0; 10 << 20];
-        changed[10 << 19] = 1;
+        changed[(10 << 19) + 12_345] = 1;
         write("model.safetensors", &changed);
         assert_ne!(fingerprint(dir.path()).unwrap(), first);
+    }
+
+    #[test]
+    fn a_large_file_is_sampled_every_few_megabytes_and_at_its_end() {
+        const LENGTH: usize = 41 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let of = |changed: Option<usize>| {
+            let mut bytes = vec![0; LENGTH];
+            if let Some(place) = changed {
+                bytes[place] = 1;
+            }
+            fs::write(&path, bytes).unwrap();
+            fingerprint(dir.path()).unwrap()
+        };
+        let first = of(None);
+        for place in [100, (8 << 20) + 60_000, (36 << 20) + 1, LENGTH - 1] {
+            assert_ne!(of(Some(place)), first, "{place}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     encoder::{Block, BlockConfig, Linear, Norm, end_to_end},
     minicpm_o::Tile,
-    ops::{Visibility, add},
+    ops::{Visibility, add, rows},
     weights::{Placement, Scope},
 };
 
@@ -91,8 +91,7 @@ impl VisionEncoder {
         let device = &self.placement.device;
         let patches = Tensor::from_vec(patches, (positions.len(), width), device)?
             .to_dtype(self.placement.dtype)?;
-        let positions = Tensor::new(positions, device)?;
-        let positions = self.positions.index_select(&positions, 0)?;
+        let positions = rows(&self.positions, &positions)?;
         Ok(add(&self.patches.forward(&patches)?, &positions)?)
     }
 }

@@ -136,9 +136,10 @@ impl Resampler {
     }
 }
 
-/// The resampler's last factor stands on the right of its product.
+/// The resampler's last factor stands on the right of its product. It is turned without a copy, which would go on
+/// being used if the factor were trained.
 fn transposed(matrix: &Tensor) -> candle_core::Result<Weight> {
-    Ok(Weight::Tensor(matrix.t()?.contiguous()?))
+    Ok(Weight::Tensor(matrix.t()?))
 }
 
 /// Every tile's queries over that tile's patches.

@@ -34,7 +34,7 @@ pub use quantised::Quantised;
 pub use store::TensorInfo;
 pub use writer::{Outline, TensorSink, write_checkpoint, write_safetensors, write_tensors};
 
-use crate::{Error, Result};
+use crate::{Error, Result, ops};
 use file_map::FileMap;
 use store::{Entry, Store};
 
@@ -84,13 +84,9 @@ impl Weight {
         dtype: DType,
     ) -> candle_core::Result<Tensor> {
         match self {
-            Self::Tensor(tensor) => {
-                let indices = Tensor::new(indices, tensor.device())?;
-                tensor
-                    .index_select(&indices, 0)?
-                    .to_device(device)?
-                    .to_dtype(dtype)
-            }
+            Self::Tensor(tensor) => ops::rows(tensor, indices)?
+                .to_device(device)?
+                .to_dtype(dtype),
             Self::Mapped(mapped) => mapped.rows(indices, device, dtype),
             Self::Quantised(quantised) => quantised.rows(indices, device, dtype),
         }
@@ -187,6 +183,27 @@ impl Weights {
         }
     }
 
+    /// The same tensors, but for those in `tensors`, which take the place of the ones of their names or are added.
+    ///
+    /// This is how a model is trained: a [`Var`](candle_core::Var)'s tensor reaches the operators as it is, so its
+    /// gradient is found under it and a step of the optimiser is seen by the next pass. All others are frozen.
+    #[must_use]
+    pub fn with_tensors(&self, tensors: HashMap<String, Tensor>) -> Self {
+        let mut store = (*self.store).clone();
+        for (name, tensor) in tensors {
+            let file = store
+                .entries
+                .get(&name)
+                .map(|entry| entry.file().to_owned());
+            let entry = Entry::in_memory(tensor, &file.unwrap_or_else(|| store.origin.clone()));
+            store.entries.insert(name, entry);
+        }
+        Self {
+            store: Arc::new(store),
+            gguf: self.gguf,
+        }
+    }
+
     /// Where they come from, for messages: the path that was opened.
     pub fn origin(&self) -> &Path {
         &self.store.origin
@@ -209,7 +226,7 @@ impl Weights {
 
     /// What a GGUF file says besides its tensors.
     pub fn gguf(&self) -> Option<&Gguf> {
-        self.store.gguf.as_ref()
+        self.store.gguf.as_deref()
     }
 
     /// The tensors whose names begin with `prefix`, placed where and as `placement` says.
@@ -248,6 +265,17 @@ pub struct Placement {
     pub dtype: DType,
 }
 
+impl Placement {
+    /// The kind of the device. Each rounds in its own way.
+    pub fn device_kind(&self) -> &'static str {
+        match self.device {
+            Device::Cpu => "cpu",
+            Device::Cuda(_) => "cuda",
+            Device::Metal(_) => "metal",
+        }
+    }
+}
+
 /// The tensors under one prefix.
 #[derive(Clone, Debug)]
 pub struct Scope {
@@ -276,6 +304,23 @@ impl Scope {
         self.weights.store.entries.contains_key(&self.full(name))
     }
 
+    /// The shape of the tensor of that name, if there is one.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        let entry = self.weights.store.entries.get(&self.full(name))?;
+        Some(entry.shape())
+    }
+
+    /// A single number, as exact as it is stored.
+    pub fn number(&self, name: &str) -> Result<f64> {
+        let (full, entry) = self.checked(name, &[1])?;
+        let exact = Placement {
+            device: Device::Cpu,
+            dtype: DType::F32,
+        };
+        let number = entry.tensor(&full, &exact)?.get(0)?.to_scalar::<f32>()?;
+        Ok(f64::from(number))
+    }
+
     /// A small tensor (a norm, a bias, a table), copied to the device in the type of activations.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let (full, entry) = self.checked(name, shape)?;
@@ -296,17 +341,6 @@ impl Scope {
         let out = shape.first().copied().unwrap_or(1);
         let inner = shape.iter().skip(1).product();
         entry.weight(&full, (out, inner), &self.placement, self.weights.gguf)
-    }
-
-    /// A matrix of shape `[out, in]` that stays with the processor wherever the model computes: an embedding table
-    /// of which few rows are wanted.
-    pub fn on_cpu_weight(&self, name: &str, out: usize, inner: usize) -> Result<Weight> {
-        let (full, entry) = self.checked(name, &[out, inner])?;
-        let placement = Placement {
-            device: Device::Cpu,
-            ..self.placement.clone()
-        };
-        entry.weight(&full, (out, inner), &placement, self.weights.gguf)
     }
 
     fn checked(&self, name: &str, shape: &[usize]) -> Result<(String, &Entry)> {

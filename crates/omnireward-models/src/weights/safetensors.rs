@@ -41,7 +41,9 @@ pub(super) fn open_directory(directory: &Path) -> Result<Store> {
         });
     }
     let head = directory.join(VALUE_HEAD);
-    if head.is_file() {
+    // An index may count it among the shards.
+    let is_open = store.entries.values().any(|entry| entry.file() == head);
+    if head.is_file() && !is_open {
         add_file(&mut store, &head)?;
     }
     names::normalise(&mut store)?;

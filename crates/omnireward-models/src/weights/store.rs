@@ -16,6 +16,7 @@ use super::{
 use crate::{Error, Result};
 
 /// The tensors of a checkpoint.
+#[derive(Clone)]
 pub(super) struct Store {
     /// What was opened.
     pub(super) origin: PathBuf,
@@ -24,7 +25,7 @@ pub(super) struct Store {
     /// How those names differ from the files'.
     pub(super) renaming: Renaming,
     /// What a GGUF file says besides.
-    pub(super) gguf: Option<Gguf>,
+    pub(super) gguf: Option<Arc<Gguf>>,
 }
 
 impl Store {
@@ -66,20 +67,20 @@ pub struct TensorInfo {
 }
 
 /// One tensor.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     shape: Vec<usize>,
     source: Source,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Source {
     Memory { tensor: Tensor, origin: PathBuf },
     File(Stored),
 }
 
 /// A tensor's place in a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) map: Arc<FileMap>,
     pub(super) bytes: Range<usize>,
@@ -87,7 +88,7 @@ pub(super) struct Stored {
 }
 
 /// What a file's bytes mean.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Format {
     /// Numbers, one after the other.
     Plain(StoredType),
@@ -146,7 +147,10 @@ impl Entry {
     pub(super) fn tensor(&self, name: &str, placement: &Placement) -> Result<Tensor> {
         let Placement { device, dtype } = placement;
         match &self.source {
-            Source::Memory { tensor, .. } => Ok(tensor.to_device(device)?.to_dtype(*dtype)?),
+            Source::Memory { tensor, .. } => {
+                self.check_trained(name, placement)?;
+                Ok(tensor.to_device(device)?.to_dtype(*dtype)?)
+            }
             Source::File(stored) => {
                 let tensor = match &stored.format {
                     Format::Plain(kind) => Numbers::new(&stored.map, stored.bytes.clone(), *kind)
@@ -178,12 +182,12 @@ impl Entry {
         let Placement { device, dtype } = placement;
         match &self.source {
             Source::Memory { tensor, .. } => {
-                // A tensor that is trained stays itself, so that its gradient is found under its own name.
                 let matrix = match tensor.dims() {
                     [out, inner] if (*out, *inner) == dims => tensor.clone(),
                     _ => tensor.reshape(dims)?,
                 };
-                Ok(Weight::Tensor(if device.is_cpu() {
+                // A tensor that is trained stays itself, so that a step reaches it; a product takes any type.
+                Ok(Weight::Tensor(if device.is_cpu() || matrix.track_op() {
                     matrix
                 } else {
                     matrix.to_device(device)?.to_dtype(*dtype)?
@@ -216,6 +220,25 @@ impl Entry {
                 self.release();
                 Ok(weight)
             }
+        }
+    }
+
+    /// A model keeps what it loads. If that were a converted copy of a tensor that is trained, it would go on computing
+    /// with the numbers from before the first step.
+    fn check_trained(&self, name: &str, placement: &Placement) -> Result<()> {
+        match &self.source {
+            Source::Memory { tensor, .. }
+                if tensor.is_variable()
+                    && (tensor.dtype() != placement.dtype
+                        || !tensor.device().same_device(&placement.device)) =>
+            {
+                Err(Error::Trained {
+                    tensor: name.to_owned(),
+                    found: tensor.dtype().as_str(),
+                    expected: placement.dtype.as_str(),
+                })
+            }
+            _ => Ok(()),
         }
     }
 

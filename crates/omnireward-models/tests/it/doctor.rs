@@ -413,6 +413,47 @@ fn numbers_that_are_none() {
 }
 
 #[test]
+fn many_matrices_of_zeros_do_not_hide_a_number_that_is_none() {
+    let patient = Patient::new();
+    patient.operate(MODEL, |tensors| {
+        let matrices = tensors.values_mut().filter(|tensor| tensor.shape.len() > 1);
+        for matrix in matrices.take(12) {
+            matrix.bytes.fill(0);
+        }
+        let last = tensors.values_mut().last().unwrap();
+        last.set(0, f32::NAN);
+    });
+    let findings = patient.findings();
+    let count = |code| {
+        findings
+            .iter()
+            .filter(|finding| finding.code == code)
+            .count()
+    };
+    assert_eq!(count(Code::TensorNotFinite), 1, "{findings:#?}");
+    assert_eq!(count(Code::TensorZero), 7, "{findings:#?}");
+    assert_eq!(findings[0].code, Code::TensorNotFinite);
+}
+
+#[test]
+fn sizes_that_no_model_has_are_named_and_cost_nothing() {
+    for field in [
+        "num_hidden_layers",
+        "vision_config.num_hidden_layers",
+        "audio_config.encoder_layers",
+    ] {
+        let patient = Patient::new();
+        patient.edit("config.json", |config| {
+            let pointer = format!("/{}", field.replace('.', "/"));
+            *config.pointer_mut(&pointer).unwrap() = json!(1 << 24);
+        });
+        let findings = patient.findings();
+        assert_eq!(findings[0].code, Code::ConfigContradiction, "{findings:#?}");
+        assert_eq!(findings[0].subject.as_deref(), Some(field));
+    }
+}
+
+#[test]
 fn a_matrix_of_zeros() {
     let patient = Patient::new();
     patient.operate(MODEL, |tensors| {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has to stop")]
 
 mod doctor;
+mod gradients;
 mod random;
 
 mod packing;

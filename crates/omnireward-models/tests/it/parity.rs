@@ -2,6 +2,7 @@
 //!
 //! `scripts/oracle/make_fixtures.py` makes what is compared with.
 
+mod adapter;
 mod decoders;
 mod inputs;
 mod minicpm_o;

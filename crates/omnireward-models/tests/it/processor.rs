@@ -561,7 +561,7 @@ fn fewer_slices_and_pixels_can_be_asked_for() {
     let tiles = |preprocessing| prepared_image(preprocessing, &png).tiles.len();
     assert_eq!(tiles(layout()), 5);
     let two = Preprocessing {
-        max_slices: 2,
+        max_slices: Some(2),
         ..layout()
     };
     assert_eq!(tiles(two), 3);
@@ -570,6 +570,31 @@ fn fewer_slices_and_pixels_can_be_asked_for() {
         ..layout()
     };
     assert_eq!(tiles(small), 1);
+}
+
+#[test]
+fn a_checkpoint_says_how_many_slices_unless_a_switch_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let preprocessor = text("preprocessor_config.json");
+    assert!(preprocessor.contains("\"max_slice_nums\": 9"));
+    let fewer = preprocessor.replace("\"max_slice_nums\": 9", "\"max_slice_nums\": 2");
+    fs::write(dir.path().join("preprocessor_config.json"), fewer).unwrap();
+    fs::write(dir.path().join("tokenizer.json"), text("tokenizer.json")).unwrap();
+    let picture = opaque(&noise(5, 768, 768));
+    for (max_slices, recorded, tiles) in [(None, 2, 3), (Some(9), 9, 5)] {
+        let preprocessing = Preprocessing {
+            max_slices,
+            ..layout()
+        };
+        let processor = MiniCpmOProcessor::open(dir.path(), preprocessing).unwrap();
+        assert_eq!(processor.image(&picture).tiles.len(), tiles);
+        assert_eq!(processor.preprocessing().max_slices, Some(recorded));
+        assert!(
+            processor
+                .fingerprint()
+                .contains(&format!("max_slices={recorded}"))
+        );
+    }
 }
 
 #[test]

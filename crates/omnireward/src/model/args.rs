@@ -11,6 +11,8 @@ use serde_json::Value;
 pub(crate) enum ModelCommand {
     /// Write a checkpoint with random weights, in the layout of a published one.
     Random(RandomArgs),
+    /// Make a tokenizer of the words of a set of pairs, for a model that is trained from nothing.
+    Tokenizer(TokenizerArgs),
     /// Say what a checkpoint is, without loading it.
     Inspect(InspectArgs),
     /// Find everything that is wrong with a checkpoint; exits with 1 when it has defects.
@@ -29,7 +31,8 @@ pub(crate) struct RandomArgs {
     #[arg(long, value_enum, default_value_t = KindArg::MinicpmO)]
     pub(crate) kind: KindArg,
 
-    /// A megabyte, the smallest published size (20 million parameters for MiniCPM-o), or the size of 7 or 8 billion.
+    /// A megabyte, 4 million parameters that a processor can train, the smallest published size (20 million
+    /// parameters for MiniCPM-o), or the size of 7 or 8 billion.
     #[arg(long, value_enum, default_value_t = SizeArg::Tiny)]
     pub(crate) size: SizeArg,
 
@@ -38,7 +41,7 @@ pub(crate) struct RandomArgs {
     pub(crate) layers: Option<NonZeroU32>,
 
     /// Another value for a field of `config.json`, such as `vision_config.num_hidden_layers=4`.
-    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = field)]
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = crate::args::variable)]
     pub(crate) fields: Vec<(String, Value)>,
 
     /// The type in which weights are stored.
@@ -84,6 +87,7 @@ impl From<KindArg> for Family {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SizeArg {
     Tiny,
+    Mini,
     Small,
     Full,
 }
@@ -92,6 +96,7 @@ impl From<SizeArg> for Size {
     fn from(size: SizeArg) -> Self {
         match size {
             SizeArg::Tiny => Self::Tiny,
+            SizeArg::Mini => Self::Mini,
             SizeArg::Small => Self::Small,
             SizeArg::Full => Self::Full,
         }
@@ -113,6 +118,21 @@ impl From<DtypeArg> for StoredType {
             DtypeArg::F32 => Self::F32,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenizerArgs {
+    /// The `tokenizer.json` to write.
+    #[arg(value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// Pairs whose prompts, responses and criteria it is made of: a directory or file in a known format.
+    #[arg(long, value_name = "PAIRS")]
+    pub(crate) input: String,
+
+    /// Entries, besides those that mark turns and media.
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = clap::value_parser!(u32).range(256..=1_000_000))]
+    pub(crate) size: u32,
 }
 
 #[derive(Debug, Args)]
@@ -150,11 +170,4 @@ pub(crate) struct PullArgs {
     /// `hf:OWNER/NAME[@REVISION]`.
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
-}
-
-/// `FIELD=VALUE`, where the value is JSON, or a word.
-fn field(text: &str) -> Result<(String, Value), String> {
-    let (field, value) = text.split_once('=').ok_or("expected FIELD=VALUE")?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-    Ok((field.to_owned(), value))
 }

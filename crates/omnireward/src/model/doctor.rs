@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context, Result, bail};
 use omnireward_core::PreferencePair;
 use omnireward_models::{
-    MediaCache, Precision, RewardScorer, ScorerOptions,
+    MediaCache, NetworkOptions, Precision, RewardScorer,
     checkpoint::{self, Examination, Finding, Severity, doctor::ScoreError},
 };
 use serde_json::json;
@@ -48,7 +48,13 @@ fn examine(path: &Path, args: &DoctorArgs, quiet: bool) -> Result<Vec<Finding>> 
     };
     let findings = checkpoint::doctor(path, &examination, &Bar::new(quiet))
         .with_context(|| format!("cannot examine `{}`", path.display()))?;
-    if args.write_golden && count(&findings, Severity::Defect) == 0 {
+    let defects = count(&findings, Severity::Defect);
+    if args.write_golden && defects > 0 {
+        printer::note(&format!(
+            "no golden rewards were stored, since the checkpoint has {}",
+            counted(defects, "defect")
+        ));
+    } else if args.write_golden {
         let golden = checkpoint::write_golden(path, Precision::F32, &score).map_err(|error| {
             anyhow::Error::from_boxed(error).context("cannot store golden rewards")
         })?;
@@ -68,11 +74,11 @@ fn score(
     pairs: &[PreferencePair],
     precision: Precision,
 ) -> Result<Vec<Vec<f64>>, ScoreError> {
-    let options = ScorerOptions {
+    let options = NetworkOptions {
         precision,
-        ..ScorerOptions::default()
+        ..NetworkOptions::default()
     };
-    let scorer = RewardScorer::open(path, options, Arc::new(MediaCache::in_memory(0)))?;
+    let scorer = RewardScorer::open(path, &options, Arc::new(MediaCache::in_memory(0)))?;
     let scored = scorer.score_pairs(pairs).into_iter();
     let rewards = scored.map(|scored| scored.map(|scored| scored.rewards));
     Ok(rewards.collect::<Result<_, _>>()?)

@@ -5,19 +5,21 @@ mod doctor;
 mod inspect;
 mod table;
 
-use std::{path::PathBuf, time::Instant};
+use std::{fs, path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result};
-use omnireward_models::checkpoint::RandomCheckpoint;
+use omnireward_core::joined_text;
+use omnireward_models::checkpoint::{RandomCheckpoint, train_tokenizer};
 
-use crate::{Outcome, bar::Bar, hub, printer};
-use args::{PullArgs, RandomArgs};
+use crate::{Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, hub, printer};
+use args::{PullArgs, RandomArgs, TokenizerArgs};
 
 pub(crate) use args::ModelCommand;
 
 pub(crate) async fn model(command: ModelCommand, quiet: bool) -> Result<Outcome> {
     match command {
         ModelCommand::Random(args) => tokio::task::block_in_place(|| random(&args, quiet)),
+        ModelCommand::Tokenizer(args) => tokenizer(&args, quiet).await,
         ModelCommand::Inspect(args) => inspect::inspect(&args, quiet).await,
         ModelCommand::Doctor(args) => doctor::doctor(&args, quiet).await,
         ModelCommand::Pull(args) => pull(&args, quiet).await,
@@ -50,6 +52,32 @@ fn random(args: &RandomArgs, quiet: bool) -> Result<Outcome> {
         ));
     }
     printer::data(&format!("{}\n", written.path.display()))?;
+    Ok(Outcome::Done)
+}
+
+async fn tokenizer(args: &TokenizerArgs, quiet: bool) -> Result<Outcome> {
+    let reading = ReadingArgs {
+        format: None,
+        strict: true,
+        allow_urls: false,
+    };
+    let input = Benchmark::open(&args.input, &reading, &[], quiet).await?;
+    let mut texts = Vec::new();
+    for pair in input.dataset.pairs() {
+        let pair = pair?;
+        // What stands before the turns of every conversation.
+        texts.push("system\nuser\nassistant\n".to_owned());
+        texts.push(joined_text(&pair.prompt));
+        texts.extend(pair.criterion.as_deref().map(str::to_owned));
+        texts.extend(
+            pair.responses
+                .iter()
+                .map(|response| joined_text(&response.parts)),
+        );
+    }
+    let json = train_tokenizer(texts.into_iter(), args.size as usize);
+    fs::write(&args.out, json).with_context(|| format!("cannot write `{}`", args.out.display()))?;
+    printer::data(&format!("{}\n", args.out.display()))?;
     Ok(Outcome::Done)
 }
 

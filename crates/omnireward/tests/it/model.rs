@@ -110,7 +110,7 @@ fn defects_are_listed_and_exit_with_one() {
     let output = run(&["model", "doctor", &model]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.starts_with("2 defects\n"), "{text}");
+    assert!(text.starts_with("3 defects\n"), "{text}");
     for expected in [
         "head-missing in value_head.safetensors",
         "tensor-shape",
@@ -132,7 +132,10 @@ fn defects_are_listed_and_exit_with_one() {
         .iter()
         .map(|finding| &finding["code"])
         .collect();
-    assert_eq!(codes, ["tensor-shape", "head-missing"]);
+    assert_eq!(
+        codes,
+        ["tensor-shape", "head-missing", "preprocessor-differs"]
+    );
 }
 
 #[test]
@@ -168,9 +171,22 @@ fn golden_rewards_are_stored_and_compared() {
 }
 
 #[test]
+fn golden_rewards_are_not_stored_for_what_has_defects() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny(folder.path(), &[]);
+    fs::remove_file(Path::new(&model).join("value_head.safetensors")).unwrap();
+    let output = run(&["model", "doctor", "--quiet", "--write-golden", &model]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("no golden rewards were stored"), "{said}");
+    assert!(!Path::new(&model).join("golden.json").exists());
+}
+
+#[test]
 fn a_checkpoint_is_fetched_from_a_hub_and_not_fetched_again() {
     let folder = tempfile::tempdir().unwrap();
     let model = tiny(folder.path(), &[]);
+    fs::write(Path::new(&model).join("value_head.bin"), b"PK").unwrap();
     let hub = hub::Hub::serving(Path::new(&model));
     let pull = |offline: &str| {
         omnireward()
@@ -192,6 +208,8 @@ fn a_checkpoint_is_fetched_from_a_hub_and_not_fetched_again() {
         fs::read(Path::new(&model).join("model.safetensors")).unwrap(),
     );
     assert!(!place.join("modeling.py").exists(), "code is not fetched");
+    let pickle = place.join("value_head.bin");
+    assert!(pickle.exists(), "it tells why there is no other head");
     let downloads = hub.downloads();
     assert!(downloads >= 9, "{downloads}");
     assert!(pull("0").status.success() && pull("1").status.success());

@@ -189,3 +189,89 @@ fn pairs_that_cannot_be_scored_are_lines_too() {
         assert!(line.contains("the limit is 160"), "{line}");
     }
 }
+
+#[test]
+fn pairs_of_which_one_response_is_heard_are_asked_about_in_both_orders() {
+    let folder = workshop();
+    let output = run(&[
+        "eval",
+        "--judge",
+        &path(&folder, "model"),
+        "--benchmark",
+        &path(&folder, "bench"),
+        "--tasks",
+        "T2T,T2A,TA2T",
+        "--out",
+        &path(&folder, "run"),
+        "--json",
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Of each task three pairs with ties and two without; those with sounds twice.
+    assert_eq!(results["rows"], 5 + 10 + 10);
+    assert!(said.contains("with the first response alone"), "{said}");
+    assert!(said.contains("audio_rows=own_row"), "{said}");
+}
+
+/// A folder with a tiny text model in `model`, and five lines in `pairs.jsonl`, of which the second and the third are
+/// no pairs.
+fn text_workshop() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    RandomCheckpoint::new(Family::Llama, Size::Tiny)
+        .write(&folder.path().join("model"), &NoProgress)
+        .unwrap();
+    let pair = |id: &str| {
+        serde_json::json!({
+            "id": id, "task": "T2T", "prompt": "Name a prime.", "responses": ["9", "7"], "label": "second",
+        })
+        .to_string()
+    };
+    let broken = r#"{"id": "x"}"#.to_owned();
+    let lines = [pair("a"), broken.clone(), broken, pair("b"), pair("c")];
+    fs::write(folder.path().join("pairs.jsonl"), lines.join("\n")).unwrap();
+    folder
+}
+
+#[test]
+fn a_limit_counts_pairs_alone() {
+    let folder = text_workshop();
+    let output = run(&[
+        "score",
+        "--model",
+        &path(&folder, "model"),
+        "--input",
+        &path(&folder, "pairs.jsonl"),
+        "--limit",
+        "2",
+    ]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let ids: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
+        .collect();
+    assert_eq!(ids, ["a", "b"]);
+}
+
+#[test]
+fn a_template_is_given_the_date_that_it_asks_for() {
+    let folder = text_workshop();
+    let template = "{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}\
+                    {{ date_string }}{% for m in messages %}{{ m.content }}{% endfor %}";
+    fs::write(folder.path().join("model/chat_template.jinja"), template).unwrap();
+    let model = path(&folder, "model");
+    let input = path(&folder, "pairs.jsonl");
+    let score = ["score", "--model", &model, "--input", &input];
+    let refused = run(&score);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("today's date"), "{said}");
+    let at = |date: &str| {
+        let variable = format!("date_string={date}");
+        let output = run(&[&score[..], &["--template-var", &variable]].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let [old, new] = ["26 Jul 2024", "27 Jul 2024"].map(at);
+    assert_eq!(old.lines().count(), 3);
+    assert_ne!(old, new);
+}

@@ -9,6 +9,7 @@ mod confusion;
 mod curve;
 mod dots;
 mod legend;
+mod lines;
 mod scale;
 mod status;
 mod svg;
@@ -18,6 +19,7 @@ pub(crate) use confusion::{Confusion, confusion};
 pub(crate) use curve::{Curve, curve};
 pub(crate) use dots::{DotPlot, DotSeries, Mark, Unit, dots};
 pub(crate) use legend::legend_mark;
+pub(crate) use lines::{Line, LinePlot, Look, Values, extent_of_lines, line_plot};
 pub(crate) use status::{Segment, status};
 
 /// A value in 0 to 1 (or a difference of two such values), with an interval where one is known.

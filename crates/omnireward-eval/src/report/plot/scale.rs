@@ -24,6 +24,11 @@ impl Scale {
         (self.pixels.1 - self.pixels.0).mul_add(share, self.pixels.0)
     }
 
+    /// The first and the last pixel.
+    pub(super) const fn ends(&self) -> (f64, f64) {
+        self.pixels
+    }
+
     /// Round values inside the domain, at least `pixels_apart` from one another.
     pub(super) fn ticks(&self, pixels_apart: f64) -> Vec<f64> {
         let (low, high) = self.domain;
@@ -36,12 +41,12 @@ impl Scale {
 }
 
 /// The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `step`.
-fn round_step(step: f64) -> f64 {
+pub(super) fn round_step(step: f64) -> f64 {
     let magnitude = 10f64.powf(step.log10().floor());
     [1.0, 2.0, 2.5, 5.0, 10.0]
         .into_iter()
         .map(|factor| factor * magnitude)
-        .find(|candidate| *candidate >= step - 1e-12)
+        .find(|candidate| *candidate >= step * (1.0 - 1e-12))
         .unwrap_or(10.0 * magnitude)
 }
 

@@ -74,7 +74,7 @@ fn unknown(error: &Error) -> Finding {
     Finding::defect(Code::ArchitectureUnknown, CONFIG, problem, mend).of("architectures")
 }
 
-/// Compares with the published file: a picture that is cut in another way gives another reward.
+/// Compares with the published file, and with `config.json` where that says it too: a picture that is cut in another way gives another reward.
 pub(super) fn examine_preprocessor(patient: &mut Patient<'_>) {
     let unreadable = |problem: &str| {
         let mend = "copy `preprocessor_config.json` from the published checkpoint";
@@ -85,13 +85,13 @@ pub(super) fn examine_preprocessor(patient: &mut Patient<'_>) {
         Some(Err(problem)) => return patient.report(unreadable(&problem)),
         None => return patient.report(unreadable("there is none")),
     };
-    let published = published::preprocessor();
+    let published = published::preprocessor(patient.config.as_ref().unwrap_or(&Value::Null));
     for field in published::PREPROCESSING_FIELDS {
         let (is, should) = (&found[field], &published[field]);
         if !is_same(is, should) {
             let problem = match is {
-                Value::Null => format!("`{field}` is missing, published is `{should}`"),
-                _ => format!("`{field}` is `{is}`, published is `{should}`"),
+                Value::Null => format!("`{field}` is missing, expected `{should}`"),
+                _ => format!("`{field}` is `{is}`, expected `{should}`"),
             };
             let mend =
                 format!("set it to `{should}`, unless the model was trained with the other value");

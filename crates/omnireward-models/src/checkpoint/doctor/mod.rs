@@ -8,7 +8,7 @@ mod numbers;
 mod tensors;
 mod tokenizer;
 
-use std::{fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use omnireward_core::Progress;
 use serde_json::Value;
@@ -98,8 +98,19 @@ impl Patient<'_> {
         self.findings.push(finding);
     }
 
-    /// Reports what concerns single tensors, the first few of them one by one.
+    /// Reports what concerns single tensors, of each kind the first few one by one.
     fn report_many(&mut self, findings: Vec<Finding>) {
+        let mut kinds: BTreeMap<(Severity, Code), Vec<Finding>> = BTreeMap::new();
+        for finding in findings {
+            let kind = (finding.severity, finding.code);
+            kinds.entry(kind).or_default().push(finding);
+        }
+        for findings in kinds.into_values() {
+            self.report_alike(findings);
+        }
+    }
+
+    fn report_alike(&mut self, findings: Vec<Finding>) {
         const MOST: usize = 6;
         let more = findings.len().saturating_sub(MOST);
         let last = findings.last().cloned();

@@ -3,7 +3,6 @@
 //! The numbers of a tensor depend on the seed and the tensor's name alone, so the files are the same whatever the
 //! number of threads or shards. Nothing but a few blocks is in memory at a time.
 
-mod folder;
 mod numbers;
 pub(super) mod presets;
 pub(super) mod tokenizer;
@@ -19,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     architecture::{Architecture, Family, Readout},
+    folder::Folder,
     layout::{self, TensorSpec},
     published,
 };
@@ -26,7 +26,6 @@ use crate::{
     Error, Result,
     weights::{Outline, StoredType, TensorSink, write_checkpoint, write_safetensors},
 };
-use folder::Folder;
 use numbers::Source;
 use tokenizer::Tokens;
 
@@ -35,6 +34,9 @@ use tokenizer::Tokens;
 pub enum Size {
     /// Every part there, each as small as it can be: about a megabyte. For tests.
     Tiny,
+    /// For MiniCPM-o a model of about 4 million parameters for small media, with few rows for each: one that is
+    /// trained on a processor in an hour. For text the same as [`Tiny`](Self::Tiny).
+    Mini,
     /// For MiniCPM-o a model of about 20 million parameters; for text the family's smallest published size.
     Small,
     /// MiniCPM-o-2.6 itself, or the family's published size of 7 or 8 billion parameters.
@@ -121,8 +123,9 @@ impl RandomCheckpoint {
             Readout::Language => layout::value_head(architecture.text.hidden),
             Readout::Classes(_) | Readout::TwoLayers(_) => Vec::new(),
         };
-        let parameters = tensors.iter().chain(&head).map(TensorSpec::elements).sum();
-        let bytes = parameters * self.dtype.size() as u64;
+        let numbers = tensors.iter().chain(&head).map(TensorSpec::elements);
+        let parameters = numbers.fold(0, u64::saturating_add);
+        let bytes = parameters.saturating_mul(self.dtype.size() as u64);
         let folder = Folder::begin(out, self.replace)?;
         folder.has_room_for(bytes)?;
         self.write_small_files(&folder, &tokens, &config)?;
@@ -221,7 +224,7 @@ impl RandomCheckpoint {
             &Tokens::special_tokens_map(self.family),
         )?;
         if self.family == Family::MiniCpmO {
-            folder.json("preprocessor_config.json", &published::preprocessor())?;
+            folder.json("preprocessor_config.json", &published::preprocessor(config))?;
             folder.json("processor_config.json", &published::processor())?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::checkpoint::architecture::Family;
 /// Whether ids of tokens follow one another without gaps, rather than being the published ones.
 pub(crate) fn is_compact(family: Family, size: Size) -> bool {
     match size {
-        Size::Tiny => true,
+        Size::Tiny | Size::Mini => true,
         Size::Small => family == Family::MiniCpmO,
         Size::Full => false,
     }
@@ -63,7 +63,7 @@ impl Text {
     /// Qwen2-0.5B and Qwen2.5-7B.
     const fn qwen2(size: Size) -> Self {
         match size {
-            Size::Tiny => Self::tiny(16),
+            Size::Tiny | Size::Mini => Self::tiny(16),
             Size::Small => Self {
                 hidden: 896,
                 layers: 24,
@@ -90,7 +90,7 @@ impl Text {
     /// Qwen3-0.6B and Qwen3-8B. Heads are wider than the residual stream divided among them, in the tiny size too.
     const fn qwen3(size: Size) -> Self {
         match size {
-            Size::Tiny => Self::tiny(32),
+            Size::Tiny | Size::Mini => Self::tiny(32),
             Size::Small => Self {
                 hidden: 1024,
                 layers: 28,
@@ -117,7 +117,7 @@ impl Text {
     /// Llama-3.2-1B and Llama-3.1-8B.
     const fn llama(size: Size) -> Self {
         match size {
-            Size::Tiny => Self::tiny(16),
+            Size::Tiny | Size::Mini => Self::tiny(16),
             Size::Small => Self {
                 hidden: 2048,
                 layers: 16,
@@ -255,9 +255,21 @@ fn llama(text: &Text, tokens: &Tokens) -> Value {
 struct MiniCpmO {
     text: Text,
     vision: Tower,
-    image_size: usize,
+    /// The side of the largest picture that has positions of its own, in pixels.
+    positions: usize,
+    /// The side of a tile, in pixels.
+    tile: usize,
+    /// Rows that a tile becomes.
+    queries: usize,
     audio: Tower,
+    /// Frames of 20 milliseconds that have positions.
+    audio_positions: usize,
 }
+
+/// What all but the smallest models have.
+const TILE: usize = 448;
+const QUERIES: usize = 64;
+const AUDIO_POSITIONS: usize = 1500;
 
 /// A tower's sizes.
 struct Tower {
@@ -288,13 +300,44 @@ impl MiniCpmO {
                     heads: 2,
                     intermediate: 64,
                 },
-                image_size: 448,
+                positions: 448,
+                tile: TILE,
+                queries: QUERIES,
+                audio_positions: AUDIO_POSITIONS,
                 audio: Tower {
                     hidden: 32,
                     layers: 2,
                     heads: 2,
                     intermediate: 64,
                 },
+            },
+            Size::Mini => Self {
+                text: Text {
+                    hidden: 128,
+                    layers: 4,
+                    heads: 4,
+                    kv_heads: 2,
+                    head_dim: 32,
+                    intermediate: 384,
+                    vocabulary: None,
+                    is_tied: true,
+                },
+                vision: Tower {
+                    hidden: 128,
+                    layers: 3,
+                    heads: 4,
+                    intermediate: 384,
+                },
+                positions: 112,
+                tile: 112,
+                queries: 16,
+                audio: Tower {
+                    hidden: 128,
+                    layers: 3,
+                    heads: 4,
+                    intermediate: 384,
+                },
+                audio_positions: 200,
             },
             Size::Small => Self {
                 text: Text {
@@ -313,7 +356,10 @@ impl MiniCpmO {
                     heads: 4,
                     intermediate: 1024,
                 },
-                image_size: 980,
+                positions: 980,
+                tile: TILE,
+                queries: QUERIES,
+                audio_positions: AUDIO_POSITIONS,
                 audio: Tower {
                     hidden: 256,
                     layers: 4,
@@ -332,7 +378,10 @@ impl MiniCpmO {
                     heads: 16,
                     intermediate: 4304,
                 },
-                image_size: 980,
+                positions: 980,
+                tile: TILE,
+                queries: QUERIES,
+                audio_positions: AUDIO_POSITIONS,
                 audio: Tower {
                     hidden: 1024,
                     layers: 24,
@@ -393,6 +442,7 @@ fn media(sizes: &MiniCpmO) -> Value {
             "encoder_attention_heads": audio.heads,
             "encoder_ffn_dim": audio.intermediate,
             "encoder_layers": audio.layers,
+            "max_source_positions": sizes.audio_positions,
             "model_type": "whisper",
             "num_hidden_layers": audio.layers,
             "torch_dtype": "float32"
@@ -406,12 +456,12 @@ fn media(sizes: &MiniCpmO) -> Value {
         "batch_vision_input": true,
         "chunk_input": true,
         "drop_vision_last_layer": false,
-        "image_size": 448,
+        "image_size": sizes.tile,
         "init_audio": true,
         "init_tts": false,
         "listen_speak_type": "asr",
         "patch_size": 14,
-        "query_num": 64,
+        "query_num": sizes.queries,
         "slice_config": { "max_slice_nums": 9, "model_type": "minicpmv" },
         "slice_mode": true,
         "tts_config": { "llm_dim": sizes.text.hidden, "model_type": "conditional_chattts" },
@@ -419,7 +469,7 @@ fn media(sizes: &MiniCpmO) -> Value {
         "vision_batch_size": 16,
         "vision_config": {
             "hidden_size": vision.hidden,
-            "image_size": sizes.image_size,
+            "image_size": sizes.positions,
             "intermediate_size": vision.intermediate,
             "model_type": "siglip_vision_model",
             "num_attention_heads": vision.heads,

@@ -2,11 +2,11 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::{Map, Value, json};
 
-use super::folder::io;
 use crate::{
     Error, Result,
     checkpoint::{
         architecture::Family,
+        folder::io,
         published::{
             FIRST_ADDED_ID, MINICPM_TOKENS, PLACEHOLDER, PLACEHOLDER_ID, QWEN_SPLIT, QWEN_TOKENS,
         },

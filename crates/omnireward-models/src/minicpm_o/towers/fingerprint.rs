@@ -28,7 +28,7 @@ pub(super) fn of(
     let mut whole = Sha256::new();
     field(&mut whole, settings);
     field(&mut whole, placement.dtype.as_str());
-    field(&mut whole, device(&placement.device));
+    field(&mut whole, placement.device_kind());
     for (name, digest) in names.into_iter().zip(digests) {
         if let Some(digest) = digest {
             field(&mut whole, name);
@@ -104,12 +104,4 @@ fn bytes<T: Copy, const SIZE: usize>(
 fn field(digest: &mut Sha256, text: &str) {
     digest.update((text.len() as u64).to_le_bytes());
     digest.update(text);
-}
-
-fn device(device: &Device) -> &'static str {
-    match device {
-        Device::Cpu => "cpu",
-        Device::Cuda(_) => "cuda",
-        Device::Metal(_) => "metal",
-    }
 }

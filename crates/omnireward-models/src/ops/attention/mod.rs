@@ -201,7 +201,9 @@ impl<T: Element> CustomOp3 for Attend<T> {
             })
         })?;
         let tensor = |values: Vec<T>, like: &Tensor| {
-            Tensor::from_vec(values, like.shape(), like.device()).map(Some)
+            simd::wanted(like, || {
+                Tensor::from_vec(values, like.shape(), like.device())
+            })
         };
         Ok((
             tensor(gradients.q, q)?,

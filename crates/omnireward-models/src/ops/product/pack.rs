@@ -9,7 +9,8 @@ use super::{
 
 /// A type of number that can be packed into lanes of another.
 pub(crate) trait Pack<L: Lane>: Element {
-    /// How lanes are made of consecutive numbers.
+    /// How lanes are made of consecutive numbers, for code that takes several at once.
+    #[cfg(target_arch = "x86_64")]
     const FORM: Form;
 
     /// The lane that covers step `step` of a row; zero where the row has ended.
@@ -20,6 +21,7 @@ pub(crate) trait Pack<L: Lane>: Element {
 }
 
 /// How a lane lies in memory.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// The same four bytes.
@@ -95,6 +97,7 @@ fn widen_across<T: Element>(matrix: &View<'_, T>, step: usize, lanes: &mut [f32]
 }
 
 impl Pack<f32> for f32 {
+    #[cfg(target_arch = "x86_64")]
     const FORM: Form = Form::Same;
 
     #[inline]
@@ -109,6 +112,7 @@ impl Pack<f32> for f32 {
 }
 
 impl Pack<f32> for bf16 {
+    #[cfg(target_arch = "x86_64")]
     const FORM: Form = Form::Upper;
 
     #[inline]
@@ -123,6 +127,7 @@ impl Pack<f32> for bf16 {
 }
 
 impl Pack<f32> for f16 {
+    #[cfg(target_arch = "x86_64")]
     const FORM: Form = Form::Half;
 
     #[inline]
@@ -137,6 +142,7 @@ impl Pack<f32> for f16 {
 }
 
 impl Pack<Pair> for bf16 {
+    #[cfg(target_arch = "x86_64")]
     const FORM: Form = Form::Same;
 
     #[inline]

@@ -160,6 +160,14 @@ pub(crate) fn read<T: Element, R>(
     }
 }
 
+/// The gradient by an operand that has one.
+pub(crate) fn wanted(
+    operand: &Tensor,
+    gradient: impl FnOnce() -> Result<Tensor>,
+) -> Result<Option<Tensor>> {
+    operand.track_op().then(gradient).transpose()
+}
+
 /// Whether our own operators can work on these operands: on the processor, all `f32` or all `bf16`.
 pub(crate) fn ours(operands: &[&Tensor]) -> bool {
     let dtype = operands[0].dtype();

@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor};
 use half::bf16;
 
-use super::{Arithmetic, Element, Kernel, Rows, fill, read, run, with_rows};
+use super::{Arithmetic, Element, Kernel, Rows, fill_several, read, run, wanted, with_rows};
 
 /// A function of one number.
 pub(crate) trait Unary: Send + Sync + 'static {
@@ -21,6 +21,9 @@ pub(crate) trait Unary: Send + Sync + 'static {
 pub(crate) trait Binary: Send + Sync + 'static {
     /// For messages.
     const NAME: &'static str;
+
+    /// Whether both derivatives are one everywhere, so that gradients pass as they are.
+    const PASSES: bool = false;
 
     /// The function, with whatever rounding to `T` belongs inside it.
     fn value<A: Arithmetic, T: Element>(x: f32, y: f32) -> f32;
@@ -55,7 +58,7 @@ impl<F: Unary, T: Element> CustomOp1 for Map<F, T> {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let values = together([Rows::<T>::of(storage, layout)?], |[x], to| {
+        let [values] = together([Rows::<T>::of(storage, layout)?], |[x], [to]| {
             run(Values::<T, F> {
                 x,
                 to,
@@ -66,9 +69,9 @@ impl<F: Unary, T: Element> CustomOp1 for Map<F, T> {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let values = read::<T, _>(x, |x| {
+        let [values] = read::<T, _>(x, |x| {
             read::<T, _>(grad, |grad| {
-                Ok(together([x, grad], |[x, grad], to| {
+                Ok(together([x, grad], |[x, grad], [to]| {
                     run(Slopes::<T, F> {
                         x,
                         grad,
@@ -97,7 +100,7 @@ impl<F: Binary, T: Element> CustomOp2 for Zip<F, T> {
         y_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let operands = [Rows::<T>::of(x, x_layout)?, Rows::of(y, y_layout)?];
-        let values = together(operands, |[x, y], to| {
+        let [values] = together(operands, |[x, y], [to]| {
             run(PairValues::<T, F> {
                 x,
                 y,
@@ -115,44 +118,56 @@ impl<F: Binary, T: Element> CustomOp2 for Zip<F, T> {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let by = |second: bool| {
-            let values = read::<T, _>(x, |x| {
-                read::<T, _>(y, |y| {
-                    read::<T, _>(grad, |grad| {
-                        Ok(together([x, y, grad], |[x, y, grad], to| {
-                            run(PairSlopes::<T, F> {
-                                x,
-                                y,
-                                grad,
-                                to,
-                                second,
-                                function: PhantomData,
-                            });
-                        }))
-                    })
+        if F::PASSES {
+            let pass = |operand| wanted(operand, || Ok(grad.clone()));
+            return Ok((pass(x)?, pass(y)?));
+        }
+        let [by_x, by_y] = read::<T, _>(x, |x| {
+            read::<T, _>(y, |y| {
+                read::<T, _>(grad, |grad| {
+                    Ok(together([x, y, grad], |[x, y, grad], [by_x, by_y]| {
+                        run(PairSlopes::<T, F> {
+                            x,
+                            y,
+                            grad,
+                            by_x,
+                            by_y,
+                            function: PhantomData,
+                        });
+                    }))
                 })
-            })?;
-            Tensor::from_vec(values, x.shape(), x.device()).map(Some)
-        };
-        Ok((by(false)?, by(true)?))
+            })
+        })?;
+        Ok((gradient(x, by_x)?, gradient(y, by_y)?))
     }
 }
 
-/// A new buffer of the operands' shape, filled from the same stretch of each of them.
-fn together<T: Element, const N: usize>(
+/// The gradient by an operand, if it has one.
+fn gradient<T: Element>(operand: &Tensor, values: Vec<T>) -> Result<Option<Tensor>> {
+    wanted(operand, || {
+        Tensor::from_vec(values, operand.shape(), operand.device())
+    })
+}
+
+/// New buffers of the operands' shape, filled from the same stretch of each of them.
+fn together<T: Element, const N: usize, const M: usize>(
     operands: [Rows<'_, T>; N],
-    work: impl Fn([&[T]; N], &mut [T]) + Sync,
-) -> Vec<T> {
+    work: impl Fn([&[T]; N], [&mut [T]; M]) + Sync,
+) -> [Vec<T>; M] {
     let Rows { width, count, .. } = operands[0];
     if operands.iter().all(|operand| operand.whole().is_some()) {
         let whole = operands.map(|operand| operand.whole().unwrap_or_default());
-        return fill(count * width, 1, |first, to| {
-            work(whole.map(|all| &all[first..first + to.len()]), to);
+        return fill_several(count * width, 1, |first, to| {
+            let len = to.first().map_or(0, |to| to.len());
+            work(whole.map(|all| &all[first..first + len]), to);
         });
     }
-    fill(count * width, width, |first, to| {
-        for (row, to) in to.chunks_exact_mut(width).enumerate() {
-            work(operands.map(|operand| operand.row(first + row)), to);
+    fill_several(count * width, width, |first, to| {
+        let mut rows = to.map(|to| to.chunks_exact_mut(width));
+        let count = rows.first().map_or(0, ExactSizeIterator::len);
+        for row in first..first + count {
+            let to = rows.each_mut().map(|rows| rows.next().unwrap_or_default());
+            work(operands.map(|operand| operand.row(row)), to);
         }
     })
 }
@@ -214,8 +229,8 @@ struct PairSlopes<'a, T, F> {
     x: &'a [T],
     y: &'a [T],
     grad: &'a [T],
-    to: &'a mut [T],
-    second: bool,
+    by_x: &'a mut [T],
+    by_y: &'a mut [T],
     function: PhantomData<F>,
 }
 
@@ -224,9 +239,12 @@ impl<T: Element, F: Binary> Kernel for PairSlopes<'_, T, F> {
 
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
-        for (((x, y), grad), to) in self.x.iter().zip(self.y).zip(self.grad).zip(self.to) {
+        let operands = self.x.iter().zip(self.y).zip(self.grad);
+        let gradients = self.by_x.iter_mut().zip(self.by_y);
+        for (((x, y), grad), (to_x, to_y)) in operands.zip(gradients) {
             let (by_x, by_y) = F::slopes::<A, T>(x.widen(), y.widen());
-            *to = T::narrow(grad.widen() * if self.second { by_y } else { by_x });
+            *to_x = T::narrow(grad.widen() * by_x);
+            *to_y = T::narrow(grad.widen() * by_y);
         }
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn cdf<A: Arithmetic>(x: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Kernel, Separate, run};
+    use super::super::{Baseline, Kernel, run};
     use super::*;
 
     /// A function at many points, through both copies.
@@ -141,7 +141,7 @@ mod tests {
         }
         [
             run(Map(points, function)),
-            Map(points, function).run::<Separate>(),
+            Map(points, function).run::<Baseline>(),
         ]
     }
 

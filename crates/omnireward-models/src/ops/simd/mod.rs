@@ -5,7 +5,7 @@
 //! only the first fuses multiplications with additions; on one machine it is always the same copy that runs.
 //!
 //! This is also the only place of the operators with `unsafe` code: the call into the copy that needs AVX2, which
-//! happens only after asking the processor, the first write to fresh memory in [`fill`], and [`prefetch`].
+//! happens only after asking the processor, the first write to fresh memory in [`fill_several`], and [`prefetch`].
 #![expect(
     unsafe_code,
     reason = "calling a function compiled for more than the baseline and writing to fresh memory are unsafe"
@@ -18,16 +18,20 @@
 mod element;
 mod elementwise;
 mod math;
+mod sum;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::mem::MaybeUninit;
+#[cfg(target_arch = "x86_64")]
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-pub(crate) use element::{Element, Known, Rows, ours, read, with_rows};
+pub(crate) use element::{Element, Known, Rows, ours, read, wanted, with_rows};
 pub(crate) use elementwise::{Binary, Unary, map, zip};
 pub(crate) use math::{cdf, exp, exp_below, sigmoid};
+pub(crate) use sum::{add_to, column_sums};
 
 /// A loop to be compiled for several instruction sets. `run` and what it calls must be `#[inline(always)]`.
 pub(crate) trait Kernel {
@@ -119,26 +123,43 @@ pub(crate) fn fill<T: Element>(
     width: usize,
     fill: impl Fn(usize, &mut [T]) + Sync,
 ) -> Vec<T> {
-    let mut buffer: Vec<T> = Vec::with_capacity(len);
+    let [buffer] = fill_several(len, width, |first, [to]| fill(first, to));
+    buffer
+}
+
+/// Several such buffers, filled together: `fill(first row, [rows of each])`.
+pub(crate) fn fill_several<T: Element, const N: usize>(
+    len: usize,
+    width: usize,
+    fill: impl Fn(usize, [&mut [T]; N]) + Sync,
+) -> [Vec<T>; N] {
+    let mut buffers: [Vec<T>; N] = std::array::from_fn(|_| Vec::with_capacity(len));
     let rows = (TASK / width.max(1)).max(1);
-    let task = |(index, fresh): (usize, &mut [std::mem::MaybeUninit<T>])| {
+    let task = |(index, fresh): (usize, [&mut [MaybeUninit<T>]; N])| {
         // Zeroed here rather than all at once, so that the zeros stay in the cache of the thread that overwrites them.
-        for slot in fresh.iter_mut() {
-            slot.write(T::ZERO);
-        }
-        // SAFETY: every element of the slice has just been written.
-        let zeroed =
-            unsafe { std::slice::from_raw_parts_mut(fresh.as_mut_ptr().cast::<T>(), fresh.len()) };
+        let zeroed = fresh.map(|fresh| {
+            for slot in fresh.iter_mut() {
+                slot.write(T::ZERO);
+            }
+            // SAFETY: every element of the slice has just been written.
+            unsafe { std::slice::from_raw_parts_mut(fresh.as_mut_ptr().cast::<T>(), fresh.len()) }
+        });
         fill(index * rows, zeroed);
     };
-    let fresh = &mut buffer.spare_capacity_mut()[..len];
     let chunk = rows * width.max(1);
+    let mut chunks =
+        (buffers.each_mut()).map(|buffer| buffer.spare_capacity_mut()[..len].chunks_mut(chunk));
+    let tasks: Vec<_> = (0..len.div_ceil(chunk))
+        .map(|_| (chunks.each_mut()).map(|chunks| chunks.next().unwrap_or_default()))
+        .collect();
     if len <= 2 * TASK {
-        fresh.chunks_mut(chunk).enumerate().for_each(task);
+        tasks.into_iter().enumerate().for_each(task);
     } else {
-        fresh.par_chunks_mut(chunk).enumerate().for_each(task);
+        tasks.into_par_iter().enumerate().for_each(task);
     }
-    // SAFETY: the tasks together have written all `len` elements.
-    unsafe { buffer.set_len(len) };
-    buffer
+    for buffer in &mut buffers {
+        // SAFETY: the tasks together have written all `len` elements of each buffer.
+        unsafe { buffer.set_len(len) };
+    }
+    buffers
 }

@@ -135,6 +135,41 @@ fn a_criterion_without_a_system_turn_goes_before_the_prompt() {
 }
 
 #[test]
+fn a_kept_conversation_is_laid_out_turn_by_turn() {
+    let mut pair = pair();
+    pair.prompt = vec!["System: Be brief.\n\nUser: Hi\n\nAssistant: Hello\n\nUser: 2+2?".into()];
+    pair.extra.insert(
+        "turns".to_owned(),
+        json!([
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello"},
+            {"role": "user", "content": [{"type": "text", "text": "2+2?"}]},
+        ]),
+    );
+    let turns = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n\
+                 <|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\nIt is 4.<|im_end|>\n";
+    let processor = open(CHATML).expect("it opens");
+    let system = |text: &str| format!("<|im_start|>system\n{text}<|im_end|>\n{turns}");
+    assert_eq!(texts(&processor, &pair)[0], system("Be brief."));
+    let judged = pair.clone().with_criterion("brevity");
+    assert_eq!(texts(&processor, &judged)[0], system("brevity"));
+
+    let ignoring =
+        "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}";
+    assert_eq!(
+        texts(&open(ignoring).expect("it opens"), &pair)[0],
+        "[user]Be brief.\n\nHi[assistant]Hello[user]2+2?[assistant]It is 4."
+    );
+    // Messages that do not take turns are no conversation; the prompt as written out is used.
+    pair.extra.insert(
+        "turns".to_owned(),
+        json!([{"role": "assistant", "content": "Hello"}]),
+    );
+    assert!(texts(&processor, &pair)[0].contains("Assistant: Hello\n\nUser: 2+2?"));
+}
+
+#[test]
 fn the_reward_is_read_at_the_last_token_that_is_not_padding() {
     let template = format!("{CHATML}<pad>{{{{ eos_token }}}}<pad><pad>");
     for (pad, last) in [(json!(PAD), END), (json!(null), PAD), (json!(-1), PAD)] {

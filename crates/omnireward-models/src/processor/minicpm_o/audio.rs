@@ -8,6 +8,9 @@ use crate::minicpm_o::{AudioInput, MelPiece};
 const SAMPLE_RATE_HZ: u32 = 16_000;
 /// Samples of a frame: 10 ms.
 const HOP: usize = 160;
+/// Frames of the audio tower that are averaged into a row. The published processor counts with this number wherever
+/// the model's configuration has another.
+pub(super) const POOL_STEP: usize = 2;
 /// Samples that the audio tower takes at once: 30 seconds.
 const PIECE: usize = 30 * SAMPLE_RATE_HZ as usize;
 
@@ -48,7 +51,7 @@ pub(super) fn tokens(audio: &AudioInput) -> usize {
 
 /// Rows that `frames` of a spectrogram become: a convolution and an average each halve them.
 fn rows(frames: usize) -> usize {
-    frames.div_ceil(2) / 2
+    frames.div_ceil(2) / POOL_STEP
 }
 
 #[cfg(test)]

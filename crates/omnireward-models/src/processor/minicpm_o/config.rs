@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{Error, Result};
+use crate::{Error, Result, minicpm_o::Config};
 
 /// `preprocessor_config.json`, as far as images need it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -13,6 +13,9 @@ pub(super) struct ImageConfig {
     pub(super) patch_size: u32,
     /// Rows of a tile in the decoder.
     pub(super) image_feature_size: usize,
+    /// Into how many slices a picture may be cut, unless the preprocessing says so.
+    #[serde(default = "slices")]
+    pub(super) max_slice_nums: usize,
     /// Of red, green and blue, what is taken off, on a scale of 0 to 1.
     pub(super) norm_mean: [f32; 3],
     /// Of red, green and blue, what the rest is divided by.
@@ -27,6 +30,11 @@ pub(super) struct ImageConfig {
 
 const fn yes() -> bool {
     true
+}
+
+/// What the original's class takes when the file does not say.
+const fn slices() -> usize {
+    9
 }
 
 impl ImageConfig {
@@ -67,10 +75,39 @@ impl ImageConfig {
         if self.image_feature_size == 0 {
             return wrong("image_feature_size", "is zero".to_owned());
         }
+        if self.max_slice_nums == 0 {
+            return wrong("max_slice_nums", "is zero".to_owned());
+        }
         if self.norm_std.contains(&0.0) {
             return wrong("norm_std", "has a zero".to_owned());
         }
         Ok(())
+    }
+
+    /// Refuses a file that says something else about tiles than the model's `config.json`.
+    pub(super) fn check_model(&self, model: &Config, path: &Path) -> Result<()> {
+        let fields = [
+            (
+                "image_feature_size",
+                self.image_feature_size,
+                "query_num",
+                model.query_num,
+            ),
+            (
+                "patch_size",
+                self.patch_size as usize,
+                "vision_config.patch_size",
+                model.vision.patch_size,
+            ),
+        ];
+        match fields.into_iter().find(|(_, is, _, should)| is != should) {
+            None => Ok(()),
+            Some((field, is, other, should)) => Err(Error::Config {
+                path: path.to_owned(),
+                field: field.to_owned(),
+                reason: format!("it is `{is}`, and `{other}` of `config.json` is `{should}`"),
+            }),
+        }
     }
 
     /// What of it decides how a picture's pixels reach the tower.

@@ -182,6 +182,7 @@ mod tests {
             scale_resolution: 448,
             patch_size: 14,
             image_feature_size: 64,
+            max_slice_nums: 9,
             norm_mean: [0.5; 3],
             norm_std: [0.5; 3],
             use_image_id: true,

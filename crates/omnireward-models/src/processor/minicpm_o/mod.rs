@@ -11,16 +11,16 @@ mod video;
 
 use std::{path::Path, sync::Arc};
 
-use omnireward_core::{MediaRef, Modality, Part, PreferencePair};
+use omnireward_core::{MediaRef, Modality, Part, PreferencePair, Task};
 use omnireward_media::{Format, Limits, RgbImage, RgbaImage, audio::Waveform, mesh, sniff};
 
 use serde::{Deserialize, Serialize};
 
 use self::{config::ImageConfig, image::Slicer, tokens::Tokens};
-use super::{AudioPadding, Orientation, Preprocessing};
+use super::{AudioPadding, AudioRows, Orientation, Preprocessing};
 use crate::{
     Error, Result, Row,
-    minicpm_o::{AudioInput, Grid, ImageInput},
+    minicpm_o::{AudioInput, Config, Grid, ImageInput},
 };
 
 /// Turns pairs into what MiniCPM-o-2.6 reads: token sequences with places for media, and media as
@@ -130,13 +130,44 @@ impl MiniCpmOProcessor {
     ///
     /// [`Error::Tokenizer`] when the tokenizer is missing, damaged, or lacks a token that marks media
     /// or turns; [`Error::Io`], [`Error::Json`] and [`Error::Config`] about the other file.
-    pub fn open(dir: &Path, preprocessing: Preprocessing) -> Result<Self> {
+    pub fn open(dir: &Path, mut preprocessing: Preprocessing) -> Result<Self> {
+        let tokens = Tokens::open(&dir.join("tokenizer.json"))?;
+        let images = ImageConfig::read(&dir.join(PREPROCESSOR))?;
+        preprocessing
+            .max_slices
+            .get_or_insert(images.max_slice_nums);
         Ok(Self {
-            tokens: Tokens::open(&dir.join("tokenizer.json"))?,
-            images: ImageConfig::read(&dir.join("preprocessor_config.json"))?,
+            tokens,
+            images,
             preprocessing,
             limits: Limits::default(),
         })
+    }
+
+    /// The same for a model whose `config.json` is known: the files of one checkpoint have to agree.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); also when the tokenizer has tokens that the model does not, and when a tile or a second
+    /// of sound has other rows for the processor than for the model.
+    pub fn open_for(dir: &Path, model: &Config, preprocessing: Preprocessing) -> Result<Self> {
+        let processor = Self::open(dir, preprocessing)?;
+        processor.tokens.check_vocabulary(model.text.vocabulary)?;
+        processor
+            .images
+            .check_model(model, &dir.join(PREPROCESSOR))?;
+        if model.audio_pool_step != audio::POOL_STEP {
+            return Err(Error::Config {
+                path: dir.join("config.json"),
+                field: "audio_pool_step".to_owned(),
+                reason: format!(
+                    "it is `{}`, and places for sounds are counted with `{}`, as the published processor counts them",
+                    model.audio_pool_step,
+                    audio::POOL_STEP
+                ),
+            });
+        }
+        Ok(processor)
     }
 
     /// The same processor with other limits on what it decodes.
@@ -146,7 +177,7 @@ impl MiniCpmOProcessor {
         self
     }
 
-    /// How it prepares media and conversations.
+    /// How it prepares media and conversations; what was left to the checkpoint is filled in.
     pub const fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
@@ -192,11 +223,21 @@ impl MiniCpmOProcessor {
     ///
     /// [`Error::Media`] when it cannot be read, or not drawn.
     pub fn read(&self, medium: &MediaUse<'_>) -> Result<Arc<[u8]>> {
-        let bytes = omnireward_media::read(medium.media, &self.limits)
-            .map_err(|source| medium.failed(source))?;
-        if sniff(&bytes).map(Format::modality) != Some(Modality::Mesh) {
-            return Ok(bytes);
+        let stored = self.stored(medium)?;
+        if is_mesh(&stored) {
+            self.drawn(medium)
+        } else {
+            Ok(stored)
         }
+    }
+
+    /// The bytes of a medium's own file.
+    pub(crate) fn stored(&self, medium: &MediaUse<'_>) -> Result<Arc<[u8]>> {
+        omnireward_media::read(medium.media, &self.limits).map_err(|source| medium.failed(source))
+    }
+
+    /// A picture of a mesh from all sides.
+    pub(crate) fn drawn(&self, medium: &MediaUse<'_>) -> Result<Arc<[u8]>> {
         let sheet = mesh::load(medium.media, &self.limits)
             .and_then(|mesh| mesh::render_sheet(&mesh, &mesh::SheetConfig::default()))
             .map_err(|source| medium.failed(source))?;
@@ -210,7 +251,8 @@ impl MiniCpmOProcessor {
     ///
     /// # Errors
     ///
-    /// [`Error::Media`] when it cannot be decoded, [`Error::Unsupported`] for a video that is refused.
+    /// [`Error::Media`] when it cannot be decoded, [`Error::Unsupported`] for a video that is refused and for a sound
+    /// that is too short for a single row.
     pub fn prepare(
         &self,
         medium: &MediaUse<'_>,
@@ -230,10 +272,21 @@ impl MiniCpmOProcessor {
                     frames.iter().map(|frame| self.frame(frame)).collect(),
                 ))
             }
-            Modality::Audio => omnireward_media::audio::decode(bytes, &self.limits)
-                .and_then(|sound| self.audio(&sound, padded_to))
-                .map(MediumInput::Audio)
-                .map_err(failed),
+            Modality::Audio => {
+                let sound = omnireward_media::audio::decode(bytes, &self.limits)
+                    .and_then(|sound| self.audio(&sound, padded_to))
+                    .map_err(failed)?;
+                if sound.pieces.is_empty() {
+                    return Err(Error::Unsupported {
+                        pair: medium.pair.to_owned(),
+                        reason: format!(
+                            "sound `{}` is too short to be heard: a row stands for 40 ms",
+                            medium.media.name()
+                        ),
+                    });
+                }
+                Ok(MediumInput::Audio(sound))
+            }
             Modality::Image | Modality::Mesh | Modality::Text => self
                 .decoded(bytes)
                 .map(|image| MediumInput::Image(self.image(&image)))
@@ -251,7 +304,8 @@ impl MiniCpmOProcessor {
     /// A picture for the vision tower.
     pub fn image(&self, image: &RgbaImage) -> ImageInput {
         let image = image::opaque(image, self.preprocessing.transparency);
-        self.slicer(self.preprocessing.max_slices)
+        let most = self.preprocessing.max_slices;
+        self.slicer(most.unwrap_or(self.images.max_slice_nums))
             .input(&image::shrunk(
                 image,
                 self.preprocessing.image_pixels,
@@ -292,6 +346,26 @@ impl MiniCpmOProcessor {
     /// Whether a sound's features depend on the longest sound of its pair.
     pub fn hears_padding(&self) -> bool {
         self.preprocessing.audio_padding == AudioPadding::Visible
+    }
+
+    /// Whether rewards of a task's responses depend on which of them is the first:
+    /// [`AudioRows::FirstRow`] gives it the sounds of all.
+    pub fn is_order_sensitive(&self, task: Task) -> bool {
+        let has_sound = task.response_modality() == Modality::Audio
+            || task.prompt_modality() == Some(Modality::Audio);
+        has_sound && self.preprocessing.audio_rows == AudioRows::FirstRow
+    }
+
+    /// Whether a response's sequence lacks the features of sounds that stand in it, since the first response's got
+    /// them.
+    pub fn leaves_unheard(&self, pair: &PreferencePair) -> bool {
+        let has_sound = |parts: &[Part]| {
+            let mut media = parts.iter().filter_map(Part::as_media);
+            media.any(|medium| medium.modality == Modality::Audio)
+        };
+        let mut others = pair.responses.iter().skip(1);
+        self.preprocessing.audio_rows == AudioRows::FirstRow
+            && others.any(|other| has_sound(&pair.prompt) || has_sound(&other.parts))
     }
 
     /// The frames of a sound's spectrogram, or of its longest piece if it is over 30 seconds.
@@ -340,6 +414,13 @@ impl MiniCpmOProcessor {
         }
         .sequences(pair)
     }
+}
+
+const PREPROCESSOR: &str = "preprocessor_config.json";
+
+/// Whether bytes are those of a mesh, of which a picture is made.
+pub(crate) fn is_mesh(bytes: &[u8]) -> bool {
+    sniff(bytes).map(Format::modality) == Some(Modality::Mesh)
 }
 
 impl MediaUse<'_> {

@@ -3,13 +3,16 @@ use omnireward_core::PreferencePair;
 use super::{
     MediumShape,
     config::ImageConfig,
-    conversation::{Content, Conversation, Speaker, Turn},
+    conversation::Conversation,
     tokens::{Markers, Tokens},
 };
 use crate::{
     Error, Feature, Result, Row,
     minicpm_o::Grid,
-    processor::{AudioRows, ImageNumbers, Preprocessing},
+    processor::{
+        AudioRows, ImageNumbers, Preprocessing,
+        turns::{Content, Speaker, Turn, media},
+    },
 };
 
 /// Rows of a sound that stand between two markers: a second.
@@ -68,13 +71,6 @@ impl Builder<'_> {
         }
         Ok(())
     }
-}
-
-fn media(parts: &[omnireward_core::Part]) -> usize {
-    parts
-        .iter()
-        .filter(|part| part.as_media().is_some())
-        .count()
 }
 
 /// A sequence being written.

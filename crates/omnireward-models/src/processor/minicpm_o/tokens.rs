@@ -2,7 +2,10 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::Tokenizer;
 
-use crate::{Error, Result, processor::SpecialText};
+use crate::{
+    Error, Result,
+    processor::{SpecialText, vocabulary},
+};
 
 /// The tokenizer, and the tokens that mark turns and media.
 #[derive(Clone, Debug)]
@@ -54,6 +57,14 @@ impl Tokens {
             path: path.to_owned(),
             tokenizer,
             plain,
+        })
+    }
+
+    /// Refuses a tokenizer that has more tokens than the model has embeddings.
+    pub(super) fn check_vocabulary(&self, size: usize) -> Result<()> {
+        vocabulary::check(&self.tokenizer, size).map_err(|reason| Error::Tokenizer {
+            path: self.path.clone(),
+            reason,
         })
     }
 

@@ -30,7 +30,7 @@ fn choice(
     counted: bool,
     preprocessing: &Preprocessing,
 ) -> Result<Vec<u64>, String> {
-    let most = total.min(preprocessing.max_frames as u64);
+    let most = total.min(preprocessing.max_frames.max(1) as u64);
     if total == 0 {
         return Err("has no frames".to_owned());
     }

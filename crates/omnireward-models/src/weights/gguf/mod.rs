@@ -127,7 +127,7 @@ pub(super) fn open(map: Arc<FileMap>) -> Result<Store> {
         };
         store.insert(name, Entry::in_file(tensor.shape.clone(), stored))?;
     }
-    store.gguf = Some(gguf);
+    store.gguf = Some(Arc::new(gguf));
     Ok(store)
 }
 

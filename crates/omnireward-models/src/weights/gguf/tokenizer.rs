@@ -63,14 +63,16 @@ pub(super) fn read(gguf: &Gguf) -> Result<Tokenizer> {
         .map_err(|error| reader.wrong(error.to_string()))?;
     let mut tokenizer = Tokenizer::new(model);
     splitting.apply(&mut tokenizer, &reader)?;
-    for (token, kind) in tokens.iter().zip(&types) {
-        let added = AddedToken::from(*token, *kind == CONTROL).normalized(false);
-        if matches!(*kind, CONTROL | USER_DEFINED) {
-            tokenizer
-                .add_tokens([added])
-                .map_err(|error| reader.wrong(error.to_string()))?;
-        }
-    }
+    // All at once, since the search for them in a text is built anew each time.
+    let added: Vec<AddedToken> = tokens
+        .iter()
+        .zip(&types)
+        .filter(|(_, kind)| matches!(**kind, CONTROL | USER_DEFINED))
+        .map(|(token, kind)| AddedToken::from(*token, *kind == CONTROL).normalized(false))
+        .collect();
+    tokenizer
+        .add_tokens(added)
+        .map_err(|error| reader.wrong(error.to_string()))?;
     if gguf.value(ADD_BEGINNING).and_then(Value::as_bool) == Some(true) {
         tokenizer.with_post_processor(Some(reader.beginning(&tokens)?));
     }

@@ -34,6 +34,25 @@ fn shards_read_as_one() {
 }
 
 #[test]
+fn a_value_head_that_the_index_counts_is_read_once() {
+    let directory = directory();
+    write_shards(directory.path());
+    write(
+        directory.path(),
+        "value_head.safetensors",
+        &[("v_head.summary.weight", tensor(&[1, 4], DType::F32))],
+    );
+    let index = directory.path().join("model.safetensors.index.json");
+    let listed = fs::read_to_string(&index).unwrap().replace(
+        "\"weight_map\": {",
+        "\"weight_map\": {\"v_head.summary.weight\": \"value_head.safetensors\",",
+    );
+    fs::write(&index, listed).unwrap();
+    let weights = Weights::open(directory.path()).unwrap();
+    assert!(weights.info("v_head.summary.weight").is_some());
+}
+
+#[test]
 fn a_value_head_beside_the_model_is_joined_to_it() {
     let directory = directory();
     write_shards(directory.path());

@@ -1,0 +1,360 @@
+//! From examples to rewards and back to gradients.
+
+use candle_core::{DType, Tensor, Var, backprop::GradStore};
+use omnireward_core::Task;
+use omnireward_models::{Features, Forest, Row, TokenTree, decoder::Pass, ops::pull_back};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{data::Example, trainee::Trainee};
+use crate::{
+    Error, Result,
+    objective::{Evaluation, Item, Objective},
+};
+
+/// One example as a token tree.
+pub(super) struct Planted<'a> {
+    pub(super) example: &'a Example,
+    pub(super) tree: TokenTree,
+    /// Which of the step's media the tree's media are.
+    pub(super) media: Vec<usize>,
+}
+
+/// Trees that go through the decoder together.
+pub(super) struct Stream<'a> {
+    trees: Vec<Planted<'a>>,
+    forest: Forest,
+    reads: Vec<usize>,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(trees: Vec<Planted<'a>>) -> Self {
+        let mut offset = 0;
+        let placed: Vec<(&TokenTree, usize)> = trees
+            .iter()
+            .map(|planted| {
+                let start = offset;
+                offset += planted.media.len();
+                (&planted.tree, start)
+            })
+            .collect();
+        let forest = Forest::new(&placed);
+        let reads = forest.reads.iter().flatten().copied().collect();
+        Self {
+            trees,
+            forest,
+            reads,
+        }
+    }
+
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.forest.rows
+    }
+
+    /// What is asked of the rewards, which stand in the order of the reads.
+    pub(super) fn items(&self) -> Vec<Item> {
+        let mut start = 0;
+        self.trees
+            .iter()
+            .zip(&self.forest.reads)
+            .map(|(planted, reads)| {
+                let responses = start..start + reads.len();
+                start = responses.end;
+                Item {
+                    responses,
+                    judgement: planted.example.judgement.clone(),
+                    weight: planted.example.weight,
+                    margin: planted.example.margin,
+                }
+            })
+            .collect()
+    }
+
+    /// Which of the step's media its own are.
+    fn media(&self) -> Vec<usize> {
+        let media = self.trees.iter().flat_map(|planted| &planted.media);
+        media.copied().collect()
+    }
+
+    /// Tokens of all its sequences, those that several share counted for each.
+    pub(super) fn tokens(&self) -> u64 {
+        let ends = self
+            .reads
+            .iter()
+            .map(|&read| u64::from(self.forest.positions[read]) + 1);
+        ends.sum()
+    }
+
+    /// The task of each of its pairs.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = Task> {
+        self.trees.iter().map(|planted| planted.example.pair.task)
+    }
+
+    /// The ids of its pairs, for messages.
+    pub(super) fn pairs(&self) -> Vec<String> {
+        let ids = self
+            .trees
+            .iter()
+            .map(|planted| planted.example.pair.id.clone());
+        ids.collect()
+    }
+}
+
+/// Numbers that are dropped from the hidden states before the head, with the seed of which ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dropout {
+    pub(super) share: f64,
+    pub(super) seed: u64,
+    pub(super) stream: u64,
+}
+
+impl Dropout {
+    /// Sets a share of the numbers to zero and enlarges the others so that the mean stays (Srivastava et al. 2014).
+    fn apply(self, hidden: &Tensor) -> candle_core::Result<Tensor> {
+        if self.share == 0.0 {
+            return Ok(hidden.clone());
+        }
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(self.stream);
+        let kept = 1.0 / (1.0 - self.share);
+        let mask: Vec<f32> = (0..hidden.elem_count())
+            .map(|_| {
+                if random.random::<f64>() < self.share {
+                    0.0
+                } else {
+                    kept as f32
+                }
+            })
+            .collect();
+        hidden * Tensor::from_vec(mask, hidden.dims(), hidden.device())?
+    }
+}
+
+impl Trainee {
+    /// The rewards of a stream, without a graph.
+    pub(super) fn rewards(&self, stream: &Stream<'_>, features: &Features) -> Result<Vec<f64>> {
+        let decoder = self.network.decoder();
+        let inputs = self
+            .network
+            .inputs(stream.rows(), features, &stream.media())?;
+        let pass = self.pass(stream, &inputs)?;
+        let mut hidden = inputs.detach();
+        for stage in 0..decoder.stages() {
+            hidden = decoder.stage(stage, hidden, &pass)?.detach();
+        }
+        let hidden = decoder.finish(&hidden, &pass)?.detach();
+        Ok(self.network.head().rewards(&hidden)?)
+    }
+
+    /// Evaluates a stream and adds the gradient of its loss to those of the step.
+    pub(super) fn learn(
+        &mut self,
+        stream: &Stream<'_>,
+        media: &mut StepMedia,
+        objective: &Objective,
+        dropout: Dropout,
+    ) -> Result<Evaluation> {
+        if self.checkpointing {
+            self.learn_by_stages(stream, media, objective, dropout)
+        } else {
+            self.learn_at_once(stream, media, objective, dropout)
+        }
+    }
+
+    /// Lets the gradients that features have received flow into the towers, in one go for all streams of a step.
+    pub(super) fn learn_media(&mut self, media: StepMedia) -> Result<()> {
+        let (Some(computed), Some(gradient)) = (media.computed, media.gradient) else {
+            return Ok(());
+        };
+        self.optimiser.accumulate(&pull_back(&computed, &gradient)?)
+    }
+
+    fn learn_at_once(
+        &mut self,
+        stream: &Stream<'_>,
+        media: &mut StepMedia,
+        objective: &Objective,
+        dropout: Dropout,
+    ) -> Result<Evaluation> {
+        let decoder = self.network.decoder();
+        let inputs = self
+            .network
+            .inputs(stream.rows(), &media.features, &stream.media())?;
+        let hidden = decoder.forward(
+            &inputs,
+            &stream.forest.positions,
+            &stream.forest.layout,
+            &stream.reads,
+        )?;
+        drop(inputs);
+        let judged = self.judge(&hidden, stream, objective, dropout)?;
+        drop(hidden);
+        self.pull(judged.rewards, &judged.gradient, None, media)?;
+        Ok(judged.evaluation)
+    }
+
+    /// Keeps only what goes into each layer, and computes a layer again when its gradient is wanted (Chen et al. 2016).
+    fn learn_by_stages(
+        &mut self,
+        stream: &Stream<'_>,
+        media: &mut StepMedia,
+        objective: &Objective,
+        dropout: Dropout,
+    ) -> Result<Evaluation> {
+        let decoder = self.network.decoder();
+        let inputs = self
+            .network
+            .inputs(stream.rows(), &media.features, &stream.media())?;
+        let pass = self.pass(stream, &inputs)?;
+        let mut kept = vec![inputs.detach()];
+        for stage in 0..decoder.stages() {
+            let before = kept[stage].clone();
+            kept.push(decoder.stage(stage, before, &pass)?.detach());
+        }
+        let last = leaf(kept.pop())?;
+        let hidden = decoder.finish(&last, &pass)?;
+        let Judged {
+            evaluation,
+            rewards,
+            gradient,
+        } = self.judge(&hidden, stream, objective, dropout)?;
+        drop(hidden);
+        let mut gradient = self.pull(rewards, &gradient, Some(&last), media)?;
+        for stage in (self.lowest_stage..self.network.decoder().stages()).rev() {
+            let Some(after_gradient) = gradient else {
+                return Ok(evaluation);
+            };
+            let before = leaf(kept.pop())?;
+            let after = self
+                .network
+                .decoder()
+                .stage(stage, before.as_tensor().clone(), &pass)?;
+            gradient = self.pull(after, &after_gradient, Some(&before), media)?;
+        }
+        if let Some(gradient) = gradient.filter(|_| self.lowest_stage == 0) {
+            self.pull(inputs, &gradient, None, media)?;
+        }
+        Ok(evaluation)
+    }
+
+    fn pass(&self, stream: &Stream<'_>, inputs: &Tensor) -> Result<Pass> {
+        Ok(self.network.decoder().pass(
+            &stream.forest.positions,
+            &stream.forest.layout,
+            &stream.reads,
+            inputs.device(),
+        )?)
+    }
+
+    /// What the objective makes of hidden states.
+    fn judge(
+        &self,
+        hidden: &Tensor,
+        stream: &Stream<'_>,
+        objective: &Objective,
+        dropout: Dropout,
+    ) -> Result<Judged> {
+        let hidden = dropout.apply(&hidden.to_dtype(DType::F32)?)?;
+        let rewards = self.network.head().forward(&hidden)?;
+        let values: Vec<f64> = rewards
+            .to_vec1::<f32>()?
+            .into_iter()
+            .map(f64::from)
+            .collect();
+        let evaluation = objective.evaluate(&values, &stream.items(), self.tie);
+        if !evaluation.loss.is_finite() {
+            return Err(Error::NotFinite {
+                what: "loss",
+                step: self.step + 1,
+                pairs: stream.pairs(),
+            });
+        }
+        let gradient: Vec<f32> = evaluation.gradient.iter().map(|&g| g as f32).collect();
+        Ok(Judged {
+            gradient: Tensor::from_vec(gradient, values.len(), rewards.device())?,
+            evaluation,
+            rewards,
+        })
+    }
+
+    /// Adds the gradients below `out`, whose own is known, to those of the step, and gives that of `of`, if it has one.
+    fn pull(
+        &mut self,
+        out: Tensor,
+        gradient: &Tensor,
+        of: Option<&Var>,
+        media: &mut StepMedia,
+    ) -> Result<Option<Tensor>> {
+        if !out.track_op() {
+            // Nothing that is trained is below.
+            return Ok(None);
+        }
+        let mut gradients = pull_back(&out, gradient)?;
+        drop(out);
+        media.collect(&mut gradients)?;
+        let gradient = of.and_then(|of| gradients.remove(of.as_tensor()));
+        self.optimiser.accumulate(&gradients)?;
+        Ok(gradient)
+    }
+}
+
+/// The rewards of a stream, and the gradient of its loss with respect to them.
+struct Judged {
+    evaluation: Evaluation,
+    rewards: Tensor,
+    gradient: Tensor,
+}
+
+/// The features of a step's media, and where towers are trained, the gradient they receive.
+pub(super) struct StepMedia {
+    /// As the decoder takes them: where towers are trained, a leaf.
+    features: Features,
+    /// As trained towers gave them.
+    computed: Option<Tensor>,
+    gradient: Option<Tensor>,
+}
+
+impl StepMedia {
+    /// Features whose towers stay as they are.
+    pub(super) fn frozen(features: Features) -> Self {
+        Self {
+            features,
+            computed: None,
+            gradient: None,
+        }
+    }
+
+    /// Features that towers are to be trained by.
+    pub(super) fn trained(features: Features) -> Result<Self> {
+        let leaf = features
+            .rows
+            .as_ref()
+            .map(|rows| Ok::<_, Error>(Var::from_tensor(&rows.detach())?.into_inner()))
+            .transpose()?;
+        Ok(Self {
+            features: Features {
+                rows: leaf,
+                starts: features.starts,
+            },
+            computed: features.rows,
+            gradient: None,
+        })
+    }
+
+    fn collect(&mut self, gradients: &mut GradStore) -> Result<()> {
+        let rows = self.features.rows.as_ref();
+        if let Some(gradient) = rows.and_then(|rows| gradients.remove(rows)) {
+            self.gradient = Some(match self.gradient.take() {
+                Some(sum) => (sum + gradient)?,
+                None => gradient,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A tensor that gets a gradient of its own.
+fn leaf(tensor: Option<Tensor>) -> Result<Var> {
+    let tensor = tensor.expect("one is kept for every stage");
+    Ok(Var::from_tensor(&tensor)?)
+}

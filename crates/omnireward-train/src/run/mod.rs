@@ -1,0 +1,549 @@
+//! A training from its recipe to its last checkpoint.
+
+mod data;
+mod evaluate;
+mod forward;
+mod prepare;
+mod state;
+mod trainee;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use omnireward_core::Progress;
+use omnireward_models::{MediaCache, checkpoint::TieMargin};
+use serde::Serialize;
+
+pub use self::{data::TrainingSet, evaluate::HeldOut, state::Best};
+use self::{
+    data::{Example, Examples},
+    evaluate::HeldOutExamples,
+    forward::{Dropout, StepMedia},
+    state::{Moment, io},
+    trainee::Trainee,
+};
+use crate::{
+    Error, Recipe, Result,
+    card::{CardData, ModelCard},
+    metrics::{Agreement, EvaluationRecord, Metrics, Record, StepRecord},
+    objective::{Counts, Evaluation, Objective},
+};
+
+/// The recipe as it was run, beside what it made.
+const RECIPE: &str = "recipe.toml";
+/// What the run was made from besides the recipe.
+const RECORD: &str = "record.json";
+
+/// A training that is to be run.
+#[derive(Debug)]
+pub struct Training<'a> {
+    /// How.
+    pub recipe: &'a Recipe,
+    /// The checkpoint it starts from.
+    pub base: &'a Path,
+    /// What it learns from.
+    pub sets: Vec<TrainingSet>,
+    /// What it is measured on.
+    pub held_out: Vec<HeldOut>,
+    /// Features of media, where the towers are frozen.
+    pub cache: &'a MediaCache,
+    /// The folder for all that it makes.
+    pub out: &'a Path,
+    /// The machine's name, for the files that `TensorBoard` reads.
+    pub host: &'a str,
+    /// What the data are, for the record: a run is only ever resumed with the same.
+    pub record: serde_json::Value,
+}
+
+/// What a training made.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trained {
+    /// The checkpoint after the last step.
+    pub last: PathBuf,
+    /// The checkpoint that was best on held-out pairs, where there are any.
+    pub best: Option<PathBuf>,
+    /// How it did.
+    pub best_evaluation: Option<Best>,
+    /// Steps done, those of earlier sittings included.
+    pub steps: u64,
+    /// Seconds spent on steps and evaluations, those of earlier sittings included.
+    pub seconds: f64,
+    /// The width of ties: differences of rewards below it are most likely ties; 0 when the likelihood knows none.
+    pub tie_margin: f64,
+    /// Parameters that received no gradient in any step.
+    pub without_gradient: Vec<String>,
+}
+
+impl Training<'_> {
+    /// Runs it, or goes on with it where `out` holds its beginning.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder holds another run, the checkpoint or the data cannot be used, a pair does not fit, a loss
+    /// or gradient is not a finite number, or the disk is full. What was saved before stays, and a run that is started
+    /// again goes on from there.
+    pub fn run(self, progress: &dyn Progress) -> Result<Trained> {
+        let mut run = Run::begin(self)?;
+        while run.trainee.step < run.total {
+            run.step(progress)?;
+        }
+        run.finish(progress)
+    }
+}
+
+struct Run<'a> {
+    recipe: &'a Recipe,
+    out: &'a Path,
+    cache: &'a MediaCache,
+    trainee: Trainee,
+    examples: Examples,
+    held_out: Vec<HeldOutExamples>,
+    objective: Objective,
+    metrics: Metrics,
+    total: u64,
+    warmup: u64,
+    epoch: Epoch,
+    /// The newest evaluations, for the model card.
+    evaluations: Vec<EvaluationRecord>,
+    data: Vec<CardData>,
+    best: Option<Best>,
+    rows: u64,
+    tokens: u64,
+    seconds: f64,
+    window: Window,
+}
+
+/// The steps of the epoch under way.
+struct Epoch {
+    number: u64,
+    /// The step of the run that is its first.
+    start: u64,
+    steps: Vec<Vec<usize>>,
+}
+
+/// What the pairs of a step gave.
+#[derive(Default)]
+struct Learnt {
+    evaluation: Evaluation,
+    rows: u64,
+    /// Tokens of all sequences, those that several share counted for each.
+    tokens: u64,
+}
+
+/// What happened since the last line of metrics.
+#[derive(Default)]
+struct Window {
+    loss: f64,
+    weight: f64,
+    counts: Counts,
+    norm: f64,
+    tokens: u64,
+    seconds: f64,
+}
+
+impl<'a> Run<'a> {
+    fn begin(training: Training<'a>) -> Result<Self> {
+        let Training {
+            recipe,
+            base,
+            sets,
+            held_out,
+            cache,
+            out,
+            host,
+            record,
+        } = training;
+        fs::create_dir_all(out).map_err(|source| io(out, source))?;
+        let likelihood = recipe.objective.likelihood;
+        let data = sets.iter().map(CardData::of).collect();
+        let examples = Examples::new(sets)?;
+        examples.check(likelihood)?;
+        check_record(out, recipe, &record)?;
+        let mut trainee = Trainee::open(base, recipe)?;
+        let mut moment = state::resume(&mut trainee, out)?;
+        let mut run = Self {
+            metrics: match &moment {
+                Some(moment) => Metrics::resume(out, host, moment.step)?,
+                None => Metrics::create(out, host)?,
+            },
+            total: 0,
+            warmup: 0,
+            epoch: Epoch {
+                number: 0,
+                start: 0,
+                steps: examples.steps(recipe.train.seed, 0, recipe.train.batch_pairs),
+            },
+            evaluations: moment
+                .as_mut()
+                .map(|moment| std::mem::take(&mut moment.evaluations))
+                .unwrap_or_default(),
+            data,
+            best: moment.as_ref().and_then(|moment| moment.best),
+            rows: moment.as_ref().map_or(0, |moment| moment.rows),
+            tokens: moment.as_ref().map_or(0, |moment| moment.tokens),
+            seconds: moment.as_ref().map_or(0.0, |moment| moment.seconds),
+            objective: Objective {
+                likelihood,
+                centring: recipe.objective.centring,
+            },
+            held_out: held_out
+                .into_iter()
+                .map(HeldOutExamples::new)
+                .collect::<Result<_>>()?,
+            window: Window::default(),
+            recipe,
+            out,
+            cache,
+            trainee,
+            examples,
+        };
+        run.total = run
+            .recipe
+            .train
+            .length()
+            .steps(run.epoch.steps.len() as u64);
+        run.warmup = run.recipe.train.warmup().steps(run.total);
+        run.catch_up();
+        run.check_room()?;
+        Ok(run)
+    }
+
+    /// Goes to the epoch of the step that is next.
+    fn catch_up(&mut self) {
+        while self.trainee.step >= self.epoch.start + self.epoch.steps.len() as u64 {
+            let number = self.epoch.number + 1;
+            let train = &self.recipe.train;
+            self.epoch = Epoch {
+                number,
+                start: self.epoch.start + self.epoch.steps.len() as u64,
+                steps: self.examples.steps(train.seed, number, train.batch_pairs),
+            };
+        }
+    }
+
+    fn step(&mut self, progress: &dyn Progress) -> Result<()> {
+        let began = Instant::now();
+        self.catch_up();
+        let step = self.trainee.step + 1;
+        let Learnt {
+            evaluation,
+            rows,
+            tokens,
+        } = self.learn()?;
+        let scale = 1.0 / evaluation.weight.max(f64::MIN_POSITIVE);
+        let norm = self.trainee.optimiser.norm(scale)?;
+        if !norm.is_finite() {
+            return Err(Error::NotFinite {
+                what: "gradient",
+                step,
+                pairs: self.pairs_of_step(),
+            });
+        }
+        let rate = self.rate(step);
+        let clip = clipped(norm, self.recipe.train.clip);
+        self.trainee.update(rate, scale * clip)?;
+        let share = rate / self.recipe.train.learning_rate;
+        self.trainee.update_tie(
+            share * self.recipe.objective.tie_learning_rate,
+            evaluation.tie_gradient * scale,
+        );
+        let seconds = began.elapsed().as_secs_f64();
+        self.rows += rows;
+        self.seconds += seconds;
+        self.tokens += tokens;
+        self.window.add(&evaluation, norm, tokens, seconds);
+        if step.is_multiple_of(self.recipe.train.log_every) || step == self.total {
+            self.log(step, rate)?;
+        }
+        progress.advance(1, &self.note(&evaluation));
+        self.after(step, progress)
+    }
+
+    /// Forward and backward over the pairs of the next step.
+    fn learn(&mut self) -> Result<Learnt> {
+        let index = (self.trainee.step - self.epoch.start) as usize;
+        let examples: Vec<&Example> = self.epoch.steps[index]
+            .iter()
+            .map(|&example| &self.examples.all[example])
+            .collect();
+        let source = self.source();
+        let batch = prepare::batch(&self.trainee.network, &examples, &source)?;
+        let mut media = if self.trainee.trains_media {
+            StepMedia::trained(batch.features)?
+        } else {
+            StepMedia::frozen(batch.features)
+        };
+        let mut learnt = Learnt::default();
+        for (number, stream) in batch.streams.iter().enumerate() {
+            let dropout = Dropout {
+                share: self.recipe.train.head_dropout,
+                seed: self.recipe.train.seed,
+                stream: (self.trainee.step << 16) + number as u64,
+            };
+            let evaluation = self
+                .trainee
+                .learn(stream, &mut media, &self.objective, dropout)?;
+            learnt.evaluation += evaluation;
+            learnt.rows += stream.rows().len() as u64;
+            learnt.tokens += stream.tokens();
+        }
+        self.trainee.learn_media(media)?;
+        Ok(learnt)
+    }
+
+    fn source(&self) -> prepare::Source<'a> {
+        prepare::Source {
+            cache: self.cache,
+            trains_media: self.trainee.trains_media,
+            batch_rows: self.recipe.train.batch_rows,
+        }
+    }
+
+    fn rate(&self, step: u64) -> f64 {
+        let train = &self.recipe.train;
+        // Steps of a schedule count from zero, as in transformers' trainer: warm-up begins with a rate of zero.
+        train
+            .schedule
+            .rate(step - 1, self.total, self.warmup, train.learning_rate)
+    }
+
+    /// What is due after a step: evaluation, then a checkpoint.
+    fn after(&mut self, step: u64, progress: &dyn Progress) -> Result<()> {
+        let is_last = step == self.total;
+        let due = |every: u64| every > 0 && step.is_multiple_of(every);
+        if !self.held_out.is_empty() && (is_last || due(self.recipe.evaluation.every)) {
+            self.evaluate(step, progress)?;
+        }
+        if !is_last && due(self.recipe.checkpoints.every) {
+            self.write(&self.checkpoint(step), progress)?;
+            self.save()?;
+            self.forget_old()?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, step: u64, progress: &dyn Progress) -> Result<()> {
+        let began = Instant::now();
+        let source = self.source();
+        let (mut correct, mut pairs) = (0, 0);
+        let mut evaluations = Vec::new();
+        for held_out in &self.held_out {
+            let evaluated = self
+                .trainee
+                .evaluate(held_out, &self.objective, &source, progress)?;
+            correct += evaluated.overall.correct;
+            pairs += evaluated.overall.pairs;
+            self.metrics
+                .record(&Record::Evaluation(evaluated.clone()))?;
+            evaluations.push(evaluated);
+        }
+        self.evaluations = evaluations;
+        self.seconds += began.elapsed().as_secs_f64();
+        let Some(accuracy) = Agreement::new(correct, pairs).accuracy else {
+            return Ok(());
+        };
+        if self.best.is_none_or(|best| accuracy > best.accuracy) {
+            self.best = Some(Best { step, accuracy });
+            self.write(&self.best_path(), progress)?;
+        }
+        Ok(())
+    }
+
+    fn log(&mut self, step: u64, rate: f64) -> Result<()> {
+        let window = std::mem::take(&mut self.window);
+        let record = StepRecord {
+            step,
+            epoch: self.epoch.number as f64
+                + (step - self.epoch.start) as f64 / self.epoch.steps.len() as f64,
+            loss: window.loss / window.weight.max(f64::MIN_POSITIVE),
+            accuracy: window.counts.accuracy(),
+            margin: window.counts.mean_margin(),
+            rate,
+            grad_norm: window.norm,
+            rows: self.rows,
+            tokens_per_second: window.tokens as f64 / window.seconds.max(1e-9),
+            seconds: self.seconds,
+            tie_margin: self.tie_margin(),
+        };
+        self.metrics.record(&Record::Step(record))
+    }
+
+    /// A line beside the progress bar.
+    fn note(&self, evaluation: &Evaluation) -> String {
+        let share = |accuracy: f64| format!("accuracy {:.0}%", 100.0 * accuracy);
+        let parts = [
+            Some(format!(
+                "loss {:.3}",
+                evaluation.loss / evaluation.weight.max(f64::MIN_POSITIVE)
+            )),
+            evaluation.counts.accuracy().map(share),
+            evaluation
+                .counts
+                .mean_margin()
+                .map(|margin| format!("margin {margin:+.2}")),
+            Some(format!(
+                "{:.0} tokens/s",
+                self.tokens as f64 / self.seconds.max(1e-9)
+            )),
+            self.best
+                .map(|best| format!("best held-out {:.1}%", 100.0 * best.accuracy)),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+    }
+
+    fn tie_margin(&self) -> f64 {
+        self.objective.tie_margin(self.trainee.tie)
+    }
+
+    fn save(&self) -> Result<()> {
+        let moment = Moment {
+            step: self.trainee.step,
+            tie: self.trainee.tie,
+            tie_optimiser: self.trainee.tie_optimiser.clone(),
+            best: self.best,
+            evaluations: self.evaluations.clone(),
+            rows: self.rows,
+            tokens: self.tokens,
+            seconds: self.seconds,
+        };
+        state::save(&self.trainee, &moment, self.out)
+    }
+
+    /// Writes the checkpoint of this moment, with its card and the width of ties.
+    fn write(&self, out: &Path, progress: &dyn Progress) -> Result<()> {
+        let name = self.out.file_name().unwrap_or_default().to_string_lossy();
+        let card = ModelCard {
+            name: &name,
+            recipe: self.recipe,
+            family: self.trainee.network.family(),
+            head: self.trainee.network.head().kind(),
+            step: self.trainee.step,
+            steps: self.total,
+            data: &self.data,
+            evaluations: &self.evaluations,
+            tie_margin: self.tie_margin(),
+            licence: None,
+            notes: &[],
+        };
+        let mut files = vec![("README.md", card.to_markdown())];
+        if self.objective.likelihood.knows_ties() {
+            let ties = TieMargin {
+                tie_margin: self.tie_margin(),
+            };
+            files.push((TieMargin::FILE, ties.to_json()));
+        }
+        self.trainee.write(out, &files, progress)
+    }
+
+    fn finish(self, progress: &dyn Progress) -> Result<Trained> {
+        let last = self.out.join("last");
+        self.write(&last, progress)?;
+        self.trainee.write_adapter(&self.out.join("adapter"))?;
+        self.save()?;
+        let without_gradient = self.trainee.optimiser.without_gradient();
+        Ok(Trained {
+            last,
+            best: self.best.map(|_| self.best_path()),
+            best_evaluation: self.best,
+            steps: self.trainee.step,
+            seconds: self.seconds,
+            tie_margin: self.tie_margin(),
+            without_gradient: without_gradient.into_iter().map(str::to_owned).collect(),
+        })
+    }
+
+    fn best_path(&self) -> PathBuf {
+        self.out.join("best")
+    }
+
+    fn checkpoint(&self, step: u64) -> PathBuf {
+        self.out.join("checkpoints").join(format!("step-{step:08}"))
+    }
+
+    /// Removes checkpoints beyond those that are to be kept.
+    fn forget_old(&self) -> Result<()> {
+        let folder = self.out.join("checkpoints");
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(|source| io(&folder, source))? {
+            let entry = entry.map_err(|source| io(&folder, source))?;
+            if entry.file_name().to_string_lossy().starts_with("step-") {
+                kept.push(entry.path());
+            }
+        }
+        kept.sort();
+        let keep = self.recipe.checkpoints.keep.max(1);
+        for old in &kept[..kept.len().saturating_sub(keep)] {
+            fs::remove_dir_all(old).map_err(|source| io(old, source))?;
+        }
+        Ok(())
+    }
+
+    /// Fails before hours are spent when the disk cannot take what the run will write.
+    fn check_room(&self) -> Result<()> {
+        let checkpoint = self.trainee.checkpoint_bytes()?;
+        let state = 16 * self.trainee.trained();
+        let checkpoints = match self.recipe.checkpoints.every {
+            0 => 0,
+            every => (self.total / every).min(self.recipe.checkpoints.keep as u64 + 1),
+        };
+        let needed = checkpoint * (checkpoints + 2) + 2 * state;
+        match omnireward_models::checkpoint::free_bytes(self.out) {
+            Some(free) if free < needed => Err(Error::NoRoom {
+                path: self.out.to_owned(),
+                needed,
+                free,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn pairs_of_step(&self) -> Vec<String> {
+        let index = (self.trainee.step - self.epoch.start) as usize;
+        self.epoch.steps[index]
+            .iter()
+            .map(|&example| self.examples.all[example].pair.id.clone())
+            .collect()
+    }
+}
+
+impl Window {
+    fn add(&mut self, evaluation: &Evaluation, norm: f64, tokens: u64, seconds: f64) {
+        self.loss += evaluation.loss;
+        self.weight += evaluation.weight;
+        self.counts += evaluation.counts;
+        self.norm = norm;
+        self.tokens += tokens;
+        self.seconds += seconds;
+    }
+}
+
+/// What a gradient is multiplied by so that its norm is at most `most`, as torch's
+/// `clip_grad_norm_` does.
+fn clipped(norm: f64, most: f64) -> f64 {
+    if most > 0.0 {
+        (most / (norm + 1e-6)).min(1.0)
+    } else {
+        1.0
+    }
+}
+
+/// Writes what the run is made from, or compares it with what the folder was begun with.
+fn check_record(out: &Path, recipe: &Recipe, record: &serde_json::Value) -> Result<()> {
+    let recipe = recipe.to_toml();
+    let record = format!("{record:#}\n");
+    for (name, text) in [(RECIPE, &recipe), (RECORD, &record)] {
+        let path = out.join(name);
+        match fs::read_to_string(&path) {
+            Ok(found) if found == *text => {}
+            Ok(_) => return Err(Error::AnotherRun { path }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                fs::write(&path, text).map_err(|source| io(&path, source))?;
+            }
+            Err(source) => return Err(io(&path, source)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+use std::{error::Error as _, fs};
+
+use candle_core::{Device, Tensor};
+use omnireward_core::Preference;
+use omnireward_models::{checkpoint::Family, weights::StoredType};
+use omnireward_train::Error;
+
+use crate::support::{base, recipe, run, text_pairs};
+
+const TRAIN: &str = "[train]\nsteps = 4\nbatch_pairs = 4\nlearning_rate = 1e-3\n";
+
+/// An error with its causes.
+fn told(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}
+
+#[test]
+fn pairs_that_teach_nothing_are_named() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let out = tempfile::tempdir().unwrap();
+    let recipe = recipe(base.path(), TRAIN);
+    let fails = |pairs| told(&run(&recipe, pairs, vec![], out.path()).unwrap_err());
+
+    let mut pairs = text_pairs(8);
+    pairs[5].label = None;
+    let error = fails(pairs);
+    assert!(
+        error.contains("`t5`") && error.contains("no label"),
+        "{error}"
+    );
+
+    let mut ties = text_pairs(8);
+    for pair in &mut ties {
+        pair.label = Some(Preference::Tie);
+    }
+    let error = fails(ties);
+    assert!(error.contains("all 8 labels are ties"), "{error}");
+
+    let mut pairs = text_pairs(8);
+    pairs[2].extra.insert("margin".to_owned(), "wide".into());
+    let error = fails(pairs);
+    assert!(
+        error.contains("`t2`") && error.contains("`margin`"),
+        "{error}"
+    );
+
+    let error = fails(vec![]);
+    assert!(error.contains("no pairs in `memory`"), "{error}");
+    assert!(!out.path().join("last").exists());
+}
+
+#[test]
+fn a_pair_longer_than_the_budget_is_named() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let out = tempfile::tempdir().unwrap();
+    let settings = format!("{TRAIN}batch_rows = 40\n");
+    let error = told(
+        &run(
+            &recipe(base.path(), &settings),
+            text_pairs(8),
+            vec![],
+            out.path(),
+        )
+        .unwrap_err(),
+    );
+    assert!(
+        error.contains("batch_rows") && error.contains("pair `t"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_spoils_nothing() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let path = base.path().join("model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    let norm = tensors.get_mut("model.norm.weight").unwrap();
+    *norm = Tensor::full(f32::NAN, norm.dims(), &Device::Cpu).unwrap();
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let error = told(
+        &run(
+            &recipe(base.path(), TRAIN),
+            text_pairs(8),
+            vec![],
+            out.path(),
+        )
+        .unwrap_err(),
+    );
+    assert!(
+        error.contains("loss of step 1") && error.contains("`t"),
+        "{error}"
+    );
+    let left: Vec<_> = fs::read_dir(out.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name == "last" || name.to_string_lossy().starts_with("state"))
+    );
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_is_named() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let fails = |recipe| {
+        let out = tempfile::tempdir().unwrap();
+        told(&run(&recipe, text_pairs(8), vec![], out.path()).unwrap_err())
+    };
+
+    let mut with_head = recipe(base.path(), TRAIN);
+    with_head.model.new_head = Some(omnireward_train::recipe::NewHead::Value);
+    let error = fails(with_head);
+    assert!(
+        error.contains("`score.weight`") && error.contains("new_head"),
+        "{error}"
+    );
+
+    let vision = recipe(base.path(), &format!("{TRAIN}parts = [\"vision\"]\n"));
+    let error = fails(vision);
+    assert!(error.contains("part `vision`"), "{error}");
+
+    let config = base.path().join("config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        text.replace("Qwen2ForSequenceClassification", "BertModel")
+            .replace("\"qwen2\"", "\"bert\""),
+    )
+    .unwrap();
+    let error = fails(recipe(base.path(), TRAIN));
+    assert!(error.contains("BertModel"), "{error}");
+}

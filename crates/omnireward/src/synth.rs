@@ -1,0 +1,101 @@
+//! `omnireward data`: makes preference data.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use omnireward_core::Task;
+use omnireward_data::synth::{self, Layout, Split, SynthConfig};
+
+use crate::{Outcome, bar::Bar, printer};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Generate pairs of all nine tasks from a seed, whose labels are true by construction.
+    Synth(SynthArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SynthArgs {
+    /// The folder to write, which appears when all is written.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Everything follows from this number.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    /// Which wordings and scenes are drawn: those of one split never occur in the other.
+    #[arg(long, value_enum, default_value_t = SplitArg::Train)]
+    split: SplitArg,
+
+    /// The tasks, by code or key; all nine when not given.
+    #[arg(long, value_delimiter = ',', value_name = "T2T,T2I,…")]
+    tasks: Vec<Task>,
+
+    /// Scenes of each task.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    scenes: usize,
+
+    /// Criteria that each scene is judged under, at most.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    criteria: usize,
+
+    /// Responses of each scene: 2 for pairs, more for ranked lists.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=16))]
+    responses: u16,
+
+    /// `bench` writes a folder as Omni-RewardBench's, for pairs; `pairs` a `pairs.jsonl` with media beside it.
+    #[arg(long, value_enum, default_value_t = LayoutArg::Bench)]
+    layout: LayoutArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SplitArg {
+    Train,
+    Test,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LayoutArg {
+    Bench,
+    Pairs,
+}
+
+pub(crate) fn data(command: DataCommand, quiet: bool) -> Result<Outcome> {
+    match command {
+        DataCommand::Synth(args) => tokio::task::block_in_place(|| synthesise(&args, quiet)),
+    }
+}
+
+fn synthesise(args: &SynthArgs, quiet: bool) -> Result<Outcome> {
+    let config = SynthConfig {
+        seed: args.seed,
+        split: match args.split {
+            SplitArg::Train => Split::Train,
+            SplitArg::Test => Split::Test,
+        },
+        tasks: if args.tasks.is_empty() {
+            Task::ALL.to_vec()
+        } else {
+            args.tasks.clone()
+        },
+        scenes: args.scenes,
+        criteria: args.criteria,
+        responses: usize::from(args.responses),
+    };
+    let layout = match args.layout {
+        LayoutArg::Bench => Layout::Bench,
+        LayoutArg::Pairs => Layout::Pairs,
+    };
+    let written = synth::write(&config, &args.out, layout, &Bar::new(quiet))
+        .with_context(|| format!("cannot write `{}`", args.out.display()))?;
+    if !quiet {
+        printer::note(&format!(
+            "{} pairs of {} scenes",
+            written.pairs, written.scenes
+        ));
+    }
+    printer::data(&format!("{}\n", args.out.display()))?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,232 @@
+//! `omnireward train`: makes reward models.
+
+mod page;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use omnireward_core::{PreferencePair, Progress, Task, error_chain};
+use omnireward_data::Format;
+use omnireward_judges::JudgeSpec;
+use omnireward_train::{HeldOut, Recipe, Trained, Training, TrainingSet};
+use serde_json::{Value, json};
+
+use crate::{Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, local_model, printer};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrainCommand {
+    /// Train a model that gives rewards, on preferences: Bradley-Terry and its kin.
+    Bt(BtArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BtArgs {
+    /// What is trained, on what and how.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) recipe: PathBuf,
+
+    /// Settings that take the place of the recipe's: `train.learning_rate=1e-5`.
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+
+    /// Where checkpoints, metrics and the page go. Started again with the same recipe, a run goes on where it was.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// A folder of media features that several runs share. Without one they are kept in memory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// Memory for features of media, in megabytes.
+    #[arg(long, default_value_t = 2048, value_name = "MB")]
+    pub(crate) cache_memory: u64,
+
+    /// End at the first row of the data that cannot be used, rather than count it.
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Print what was made as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) async fn train(command: TrainCommand, quiet: bool) -> Result<Outcome> {
+    match command {
+        TrainCommand::Bt(args) => bt(&args, quiet).await,
+    }
+}
+
+async fn bt(args: &BtArgs, quiet: bool) -> Result<Outcome> {
+    let recipe = Recipe::read(&args.recipe, &args.overrides)?;
+    let spec: JudgeSpec = recipe
+        .model
+        .path
+        .parse()
+        .with_context(|| format!("`model.path` of `{}`", args.recipe.display()))?;
+    let base = local_model::folder(&spec, quiet).await?;
+    let mut data = Data {
+        strict: args.strict,
+        quiet,
+        record: Vec::new(),
+        open: Vec::new(),
+    };
+    let mut sets = Vec::new();
+    for set in &recipe.data {
+        let wanted = Wanted {
+            path: &set.path,
+            format: set.format.as_deref(),
+            tasks: set.tasks.as_deref(),
+            limit: set.max_pairs,
+            criteria: set.criteria,
+        };
+        sets.push(TrainingSet {
+            name: set.path.clone(),
+            pairs: data.pairs(&wanted).await?,
+            weight: set.weight,
+        });
+    }
+    let mut held_out = Vec::new();
+    for set in &recipe.evaluation.data {
+        let wanted = Wanted {
+            path: &set.path,
+            format: set.format.as_deref(),
+            tasks: set.tasks.as_deref(),
+            limit: set.max_pairs,
+            criteria: set.criteria,
+        };
+        held_out.push(HeldOut {
+            name: set.name().to_owned(),
+            pairs: data.pairs(&wanted).await?,
+        });
+    }
+    let cache = local_model::media_cache(args.cache.as_deref(), args.cache_memory)?;
+    let training = Training {
+        recipe: &recipe,
+        base: &base,
+        sets,
+        held_out,
+        cache: &cache,
+        out: &args.out,
+        host: &host(),
+        record: json!({
+            "omnireward": env!("OMNIREWARD_VERSION"),
+            "model": recipe.model.path,
+            "data": data.record,
+        }),
+    };
+    let bar = Bar::new(quiet);
+    let trained = tokio::task::block_in_place(|| training.run(&bar))?;
+    page::write(&args.out, &recipe, trained.best_evaluation)?;
+    if args.json {
+        printer::data(&format!("{}\n", serde_json::to_string_pretty(&trained)?))?;
+    } else {
+        tell(&trained, &args.out);
+    }
+    Ok(Outcome::Done)
+}
+
+/// What a recipe asks of a set of pairs.
+struct Wanted<'a> {
+    path: &'a str,
+    format: Option<&'a str>,
+    tasks: Option<&'a [Task]>,
+    limit: Option<usize>,
+    criteria: bool,
+}
+
+/// Reads sets of pairs, and remembers what they were.
+struct Data {
+    strict: bool,
+    quiet: bool,
+    record: Vec<Value>,
+    /// What is embedded lies in folders that go away with this.
+    open: Vec<Benchmark>,
+}
+
+impl Data {
+    async fn pairs(&mut self, wanted: &Wanted<'_>) -> Result<Vec<PreferencePair>> {
+        let reading = ReadingArgs {
+            format: wanted
+                .format
+                .map(str::parse::<Format>)
+                .transpose()
+                .with_context(|| format!("the format of `{}`", wanted.path))?,
+            strict: self.strict,
+            allow_urls: false,
+        };
+        let tasks = wanted.tasks.unwrap_or_default();
+        let data = Benchmark::open(wanted.path, &reading, tasks, self.quiet).await?;
+        let bar = Bar::new(self.quiet);
+        bar.begin(&format!("reading {}", wanted.path), None);
+        let mut pairs = Vec::new();
+        let mut bad = Vec::new();
+        for pair in data.dataset.pairs() {
+            match pair {
+                Ok(pair) => pairs.push(pair),
+                Err(error) if self.strict => return Err(error.into()),
+                Err(error) => bad.push(error_chain(&error)),
+            }
+            bar.advance(1, "");
+            if wanted.limit.is_some_and(|limit| pairs.len() >= limit) {
+                break;
+            }
+        }
+        bar.end();
+        if let Some(first) = bad.first() {
+            printer::note(&format!(
+                "{} rows of `{}` cannot be used; the first: {first}",
+                bad.len(),
+                wanted.path
+            ));
+        }
+        if !wanted.criteria {
+            for pair in &mut pairs {
+                pair.criterion = None;
+            }
+        }
+        self.record.push(json!({
+            "path": wanted.path,
+            "fingerprint": data.record.fingerprint,
+            "pairs": pairs.len(),
+        }));
+        self.open.push(data);
+        Ok(pairs)
+    }
+}
+
+fn tell(trained: &Trained, out: &Path) {
+    let minutes = trained.seconds / 60.0;
+    let mut lines = vec![format!("{} steps in {minutes:.1} minutes", trained.steps)];
+    if let Some(best) = trained.best_evaluation {
+        lines.push(format!(
+            "best on held-out pairs after step {}: {:.2}% without ties",
+            best.step,
+            100.0 * best.accuracy
+        ));
+    }
+    if trained.tie_margin > 0.0 {
+        lines.push(format!(
+            "rewards closer than {:.3} are ties",
+            trained.tie_margin
+        ));
+    }
+    if let [first, ..] = &trained.without_gradient[..] {
+        lines.push(format!(
+            "{} parameters received no gradient, `{first}` among them",
+            trained.without_gradient.len()
+        ));
+    }
+    let model = trained.best.as_ref().unwrap_or(&trained.last);
+    lines.push(format!("checkpoint: {}", model.display()));
+    lines.push(format!("curves:     {}", out.join(page::PAGE).display()));
+    printer::note(&lines.join("\n"));
+}
+
+/// The machine's name, as the shell or the system has it.
+fn host() -> String {
+    let named = ["HOSTNAME", "COMPUTERNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok());
+    named.unwrap_or_else(|| "localhost".to_owned())
+}
