@@ -1,21 +1,23 @@
 use std::{
     fmt::Write,
     io::IsTerminal,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use omnireward_core::Progress;
 
 /// Without a terminal, a line is written this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Draws progress on stderr: a bar with rate and time left on a terminal, a line now and then
-/// elsewhere, nothing when quiet.
+/// elsewhere, nothing when quiet. A stage that begins inside another is drawn below it.
 pub(crate) struct Bar {
     quiet: bool,
-    stage: Mutex<Option<Stage>>,
+    bars: MultiProgress,
+    /// The stages under way, the innermost last.
+    stages: Mutex<Vec<Stage>>,
 }
 
 struct Stage {
@@ -28,12 +30,13 @@ impl Bar {
     pub(crate) fn new(quiet: bool) -> Self {
         Self {
             quiet,
-            stage: Mutex::new(None),
+            bars: MultiProgress::new(),
+            stages: Mutex::default(),
         }
     }
 
-    fn with_stage(&self, act: impl FnOnce(&mut Option<Stage>)) {
-        act(&mut self.stage.lock().unwrap_or_else(PoisonError::into_inner));
+    fn stages(&self) -> MutexGuard<'_, Vec<Stage>> {
+        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,7 +45,8 @@ impl Progress for Bar {
         let bar = if self.quiet {
             ProgressBar::hidden()
         } else {
-            total.map_or_else(ProgressBar::new_spinner, ProgressBar::new)
+            self.bars
+                .add(total.map_or_else(ProgressBar::new_spinner, ProgressBar::new))
         };
         let template = if total.is_some() {
             "{prefix} {bar:28.cyan/dim} {done}/{all} · {rate} · {eta} left  {msg}"
@@ -65,45 +69,42 @@ impl Progress for Bar {
                 .progress_chars("━━─"),
         );
         bar.set_prefix(name.to_owned());
-        self.with_stage(|stage| {
-            *stage = Some(Stage {
-                name: name.to_owned(),
-                bar,
-                last_line: Instant::now(),
-            });
+        self.stages().push(Stage {
+            name: name.to_owned(),
+            bar,
+            last_line: Instant::now(),
         });
     }
 
     #[expect(clippy::print_stderr, reason = "progress belongs on stderr")]
     fn advance(&self, steps: u64, note: &str) {
-        self.with_stage(|stage| {
-            let Some(stage) = stage else { return };
-            stage.bar.inc(steps);
-            stage.bar.set_message(note.to_owned());
-            let is_line_due = stage.last_line.elapsed() >= LINE_EVERY;
-            if is_line_due && !self.quiet && !std::io::stderr().is_terminal() {
-                stage.last_line = Instant::now();
-                let total = stage
-                    .bar
-                    .length()
-                    .map_or_else(String::new, |n| format!("/{}", short(n as f64)));
-                eprintln!(
-                    "{}: {}{total}, {}/s, {:.0} s left  {note}",
-                    stage.name,
-                    short(stage.bar.position() as f64),
-                    short(stage.bar.per_sec()),
-                    stage.bar.eta().as_secs_f64(),
-                );
-            }
-        });
+        let mut stages = self.stages();
+        let Some(stage) = stages.last_mut() else {
+            return;
+        };
+        stage.bar.inc(steps);
+        stage.bar.set_message(note.to_owned());
+        let is_line_due = stage.last_line.elapsed() >= LINE_EVERY;
+        if is_line_due && !self.quiet && !std::io::stderr().is_terminal() {
+            stage.last_line = Instant::now();
+            let total = stage
+                .bar
+                .length()
+                .map_or_else(String::new, |n| format!("/{}", short(n as f64)));
+            eprintln!(
+                "{}: {}{total}, {}/s, {:.0} s left  {note}",
+                stage.name,
+                short(stage.bar.position() as f64),
+                short(stage.bar.per_sec()),
+                stage.bar.eta().as_secs_f64(),
+            );
+        }
     }
 
     fn end(&self) {
-        self.with_stage(|stage| {
-            if let Some(stage) = stage.take() {
-                stage.bar.finish_and_clear();
-            }
-        });
+        if let Some(stage) = self.stages().pop() {
+            stage.bar.finish_and_clear();
+        }
     }
 }
 

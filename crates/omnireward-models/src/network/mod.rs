@@ -246,7 +246,7 @@ impl RewardNetwork {
     }
 
     /// The features of a pair's media, in the order in which sequences number them, from the cache where it has them.
-    /// No gradient reaches the towers.
+    /// Not for towers that are trained: the cache would go on giving features from before a step.
     pub fn encode(&self, pair: &PreferencePair, cache: &MediaCache) -> Result<Vec<Arc<Encoded>>> {
         self.reader.encode(pair, cache, &self.placement)
     }

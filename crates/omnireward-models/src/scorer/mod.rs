@@ -29,7 +29,7 @@ pub struct Scored {
     pub tokens: Vec<usize>,
     /// Rows that were computed for all of them, what they share counted once.
     pub rows: usize,
-    /// Tokens cut from each response's sequence; all zero unless [`TooLong::Cut`] was asked for.
+    /// Tokens cut from each response's sequence; all zero unless [`TooLong::Cut`](crate::TooLong::Cut) was asked for.
     pub cut: Vec<usize>,
 }
 

@@ -4,7 +4,10 @@ mod data;
 mod evaluate;
 mod forward;
 mod prepare;
+mod record;
 mod state;
+#[cfg(test)]
+mod tests;
 mod trainee;
 
 use std::{
@@ -22,20 +25,16 @@ use self::{
     data::{Example, Examples},
     evaluate::HeldOutExamples,
     forward::{Dropout, StepMedia},
+    record::Record,
     state::{Moment, io},
     trainee::Trainee,
 };
 use crate::{
     Error, Recipe, Result,
     card::{CardData, ModelCard},
-    metrics::{Agreement, EvaluationRecord, Metrics, Record, StepRecord},
+    metrics::{self, Agreement, EvaluationRecord, Metrics, StepRecord},
     objective::{Counts, Evaluation, Objective},
 };
-
-/// The recipe as it was run, beside what it made.
-const RECIPE: &str = "recipe.toml";
-/// What the run was made from besides the recipe.
-const RECORD: &str = "record.json";
 
 /// A training that is to be run.
 #[derive(Debug)]
@@ -87,9 +86,10 @@ impl Training<'_> {
     /// again goes on from there.
     pub fn run(self, progress: &dyn Progress) -> Result<Trained> {
         let mut run = Run::begin(self)?;
-        while run.trainee.step < run.total {
-            run.step(progress)?;
-        }
+        progress.begin("training", Some(run.total - run.trainee.step));
+        let trained = run.all_steps(progress);
+        progress.end();
+        trained?;
         run.finish(progress)
     }
 }
@@ -161,9 +161,11 @@ impl<'a> Run<'a> {
         let data = sets.iter().map(CardData::of).collect();
         let examples = Examples::new(sets)?;
         examples.check(likelihood)?;
-        check_record(out, recipe, &record)?;
+        let record = Record::new(recipe, &record);
+        record.check(out)?;
         let mut trainee = Trainee::open(base, recipe)?;
         let mut moment = state::resume(&mut trainee, out)?;
+        record.write(out)?;
         let mut run = Self {
             metrics: match &moment {
                 Some(moment) => Metrics::resume(out, host, moment.step)?,
@@ -222,6 +224,13 @@ impl<'a> Run<'a> {
                 steps: self.examples.steps(train.seed, number, train.batch_pairs),
             };
         }
+    }
+
+    fn all_steps(&mut self, progress: &dyn Progress) -> Result<()> {
+        while self.trainee.step < self.total {
+            self.step(progress)?;
+        }
+        Ok(())
     }
 
     fn step(&mut self, progress: &dyn Progress) -> Result<()> {
@@ -337,7 +346,7 @@ impl<'a> Run<'a> {
             correct += evaluated.overall.correct;
             pairs += evaluated.overall.pairs;
             self.metrics
-                .record(&Record::Evaluation(evaluated.clone()))?;
+                .record(&metrics::Record::Evaluation(evaluated.clone()))?;
             evaluations.push(evaluated);
         }
         self.evaluations = evaluations;
@@ -368,7 +377,7 @@ impl<'a> Run<'a> {
             seconds: self.seconds,
             tie_margin: self.tie_margin(),
         };
-        self.metrics.record(&Record::Step(record))
+        self.metrics.record(&metrics::Record::Step(record))
     }
 
     /// A line beside the progress bar.
@@ -528,22 +537,4 @@ fn clipped(norm: f64, most: f64) -> f64 {
     } else {
         1.0
     }
-}
-
-/// Writes what the run is made from, or compares it with what the folder was begun with.
-fn check_record(out: &Path, recipe: &Recipe, record: &serde_json::Value) -> Result<()> {
-    let recipe = recipe.to_toml();
-    let record = format!("{record:#}\n");
-    for (name, text) in [(RECIPE, &recipe), (RECORD, &record)] {
-        let path = out.join(name);
-        match fs::read_to_string(&path) {
-            Ok(found) if found == *text => {}
-            Ok(_) => return Err(Error::AnotherRun { path }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                fs::write(&path, text).map_err(|source| io(&path, source))?;
-            }
-            Err(source) => return Err(io(&path, source)),
-        }
-    }
-    Ok(())
 }

@@ -93,6 +93,11 @@ pub(super) fn resume(trainee: &mut Trainee, out: &Path) -> Result<Option<Moment>
     Ok(Some(moment))
 }
 
+/// Whether there is something in `out` that would be lost, were another run begun there.
+pub(super) fn holds_something(out: &Path) -> Result<bool> {
+    Ok(!moments(out)?.is_empty() || out.join("best").exists() || out.join("last").exists())
+}
+
 /// The moments of a run, by step.
 fn moments(out: &Path) -> Result<BTreeMap<u64, PathBuf>> {
     let mut found = BTreeMap::new();

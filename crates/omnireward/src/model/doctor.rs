@@ -55,17 +55,20 @@ fn examine(path: &Path, args: &DoctorArgs, quiet: bool) -> Result<Vec<Finding>> 
             counted(defects, "defect")
         ));
     } else if args.write_golden {
-        let golden = checkpoint::write_golden(path, Precision::F32, &score).map_err(|error| {
-            anyhow::Error::from_boxed(error).context("cannot store golden rewards")
-        })?;
+        let pairs = store_golden(path)?;
         if !quiet {
-            printer::note(&format!(
-                "{} stored",
-                counted(golden.pairs.len(), "golden pair")
-            ));
+            printer::note(&format!("{} stored", counted(pairs, "golden pair")));
         }
     }
     Ok(findings)
+}
+
+/// Stores in a checkpoint what it gives to a few pairs, and says how many they are.
+pub(crate) fn store_golden(path: &Path) -> Result<usize> {
+    let score = |pairs: &[PreferencePair], precision| score(path, pairs, precision);
+    let golden = checkpoint::write_golden(path, Precision::F32, &score)
+        .map_err(|error| anyhow::Error::from_boxed(error).context("cannot store golden rewards"))?;
+    Ok(golden.pairs.len())
 }
 
 /// Opens the checkpoint and scores pairs of words.

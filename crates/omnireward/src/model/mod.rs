@@ -15,6 +15,8 @@ use crate::{Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, hub, pri
 use args::{PullArgs, RandomArgs, TokenizerArgs};
 
 pub(crate) use args::ModelCommand;
+pub(crate) use doctor::store_golden;
+pub(crate) use table::grouped;
 
 pub(crate) async fn model(command: ModelCommand, quiet: bool) -> Result<Outcome> {
     match command {

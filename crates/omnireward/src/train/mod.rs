@@ -9,10 +9,16 @@ use clap::{Args, Subcommand};
 use omnireward_core::{PreferencePair, Progress, Task, error_chain};
 use omnireward_data::Format;
 use omnireward_judges::JudgeSpec;
-use omnireward_train::{HeldOut, Recipe, Trained, Training, TrainingSet};
+use omnireward_train::{
+    HeldOut, Recipe, Trained, Training, TrainingSet,
+    recipe::{DataRecipe, HeldOutRecipe},
+};
 use serde_json::{Value, json};
 
-use crate::{Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, local_model, printer};
+use crate::{
+    Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, local_model, model::store_golden,
+    printer,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrainCommand {
@@ -73,31 +79,17 @@ async fn bt(args: &BtArgs, quiet: bool) -> Result<Outcome> {
     };
     let mut sets = Vec::new();
     for set in &recipe.data {
-        let wanted = Wanted {
-            path: &set.path,
-            format: set.format.as_deref(),
-            tasks: set.tasks.as_deref(),
-            limit: set.max_pairs,
-            criteria: set.criteria,
-        };
         sets.push(TrainingSet {
             name: set.path.clone(),
-            pairs: data.pairs(&wanted).await?,
+            pairs: data.pairs(&set.into()).await?,
             weight: set.weight,
         });
     }
     let mut held_out = Vec::new();
     for set in &recipe.evaluation.data {
-        let wanted = Wanted {
-            path: &set.path,
-            format: set.format.as_deref(),
-            tasks: set.tasks.as_deref(),
-            limit: set.max_pairs,
-            criteria: set.criteria,
-        };
         held_out.push(HeldOut {
             name: set.name().to_owned(),
-            pairs: data.pairs(&wanted).await?,
+            pairs: data.pairs(&set.into()).await?,
         });
     }
     let cache = local_model::media_cache(args.cache.as_deref(), args.cache_memory)?;
@@ -117,6 +109,9 @@ async fn bt(args: &BtArgs, quiet: bool) -> Result<Outcome> {
     };
     let bar = Bar::new(quiet);
     let trained = tokio::task::block_in_place(|| training.run(&bar))?;
+    for checkpoint in trained.best.iter().chain([&trained.last]) {
+        store_golden(checkpoint)?;
+    }
     page::write(&args.out, &recipe, trained.best_evaluation)?;
     if args.json {
         printer::data(&format!("{}\n", serde_json::to_string_pretty(&trained)?))?;
@@ -134,6 +129,25 @@ struct Wanted<'a> {
     limit: Option<usize>,
     criteria: bool,
 }
+
+/// What recipes say of a set, whether it is learned from or held out.
+macro_rules! wanted {
+    ($($set:ty),*) => {$(
+        impl<'a> From<&'a $set> for Wanted<'a> {
+            fn from(set: &'a $set) -> Self {
+                Self {
+                    path: &set.path,
+                    format: set.format.as_deref(),
+                    tasks: set.tasks.as_deref(),
+                    limit: set.max_pairs,
+                    criteria: set.criteria,
+                }
+            }
+        }
+    )*};
+}
+
+wanted!(DataRecipe, HeldOutRecipe);
 
 /// Reads sets of pairs, and remembers what they were.
 struct Data {

@@ -11,6 +11,8 @@ use omnireward_train::{
     metrics::{self, Agreement, EvaluationRecord, Record, StepRecord},
 };
 
+use crate::model::grouped;
+
 /// The page's file in the training's folder.
 pub(crate) const PAGE: &str = "training.html";
 
@@ -54,7 +56,7 @@ fn facts(steps: &[StepRecord]) -> Vec<(String, String)> {
         fact("steps", last.step.to_string()),
         fact("epochs", format!("{:.2}", last.epoch)),
         fact("minutes", format!("{:.1}", last.seconds / 60.0)),
-        fact("rows", last.rows.to_string()),
+        fact("rows", grouped(last.rows)),
     ]
 }
 

@@ -11,3 +11,4 @@ mod program;
 mod published_figures;
 mod reward_models;
 mod support;
+mod training;
