@@ -40,6 +40,8 @@ def open_minicpm_o(folder, dtype=None):
     tensors = {}
     for shard in sorted(Path(folder).glob("*.safetensors")):
         tensors |= load_file(shard)
+    if config_of(folder).get("tie_word_embeddings"):
+        tensors["llm.lm_head.weight"] = tensors["llm.model.embed_tokens.weight"]
     model.load_state_dict(tensors, assign=True)
     # Not part of a checkpoint, and so still without memory.
     model.llm.model.rotary_emb = Qwen2RotaryEmbedding(model.llm.config)
