@@ -1,16 +1,16 @@
-//! Lists the files of the small set, so that the program carries them, and names the revision.
+//! Lists the files of the small reward model, so that the program carries them, and names the revision.
 
 use std::{env, error::Error, fmt::Write, fs, path::Path, process::Command};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=demo");
-    let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("demo");
-    let mut names = vec!["pairs.jsonl".to_owned()];
-    for entry in fs::read_dir(root.join("media"))? {
-        names.push(format!("media/{}", entry?.file_name().to_string_lossy()));
+    println!("cargo::rerun-if-changed=model");
+    let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("model");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&root)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
-    let mut list = String::from("const EMBEDDED: &[(&str, &[u8])] = &[\n");
+    let mut list = String::from("const MODEL: &[(&str, &[u8])] = &[\n");
     for name in names {
         let path = root.join(&name);
         writeln!(

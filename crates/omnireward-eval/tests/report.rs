@@ -406,16 +406,35 @@ fn the_embedded_benchmark_says_what_its_numbers_are_for() {
     let mut run = Run::new("judge", rows(&[Task::T2T], 8, 0));
     run.manifest.benchmark.spec = "embedded".into();
     let page = with_input(&[&run], None, &[], html);
-    assert!(page.contains("not how well a judge agrees with people"));
+    let said = "their labels are verifiable, not human";
+    assert!(page.contains(said));
     let text = with_input(&[&run], None, &[], |i| {
         terminal(i, TerminalOptions::default())
     });
     let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains(said), "{text}");
+}
+
+#[test]
+fn the_terminal_says_whether_verdicts_follow_the_criterion() {
+    let mut run = rows(&[Task::T2T], 8, 0);
+    let blind = Run::new("blind", run.clone());
+    assert!(blind.results.settings[1].criterion_following.is_some());
+    for row in &mut run {
+        row.preference = row.label;
+        row.status = Status::Readable;
+    }
+    let follows = Run::new("follows", run);
+    let one = with_input(&[&follows], None, &[], |i| {
+        terminal(i, TerminalOptions::default())
+    });
+    assert!(one.contains("criterion: balanced accuracy 100.0%"), "{one}");
+    let several = with_input(&[&blind, &follows], None, &[], |i| {
+        terminal(i, TerminalOptions::default())
+    });
     assert!(
-        words
-            .join(" ")
-            .contains("not how well a judge agrees with people"),
-        "{text}"
+        several.contains("without ties: criteria that disagree"),
+        "{several}"
     );
 }
 

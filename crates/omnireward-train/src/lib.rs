@@ -16,7 +16,7 @@ mod schedule;
 pub use card::{CardData, ModelCard};
 pub use error::Error;
 pub use recipe::Recipe;
-pub use run::{Best, HeldOut, Trained, Training, TrainingSet};
+pub use run::{Best, HeldOut, TokenPair, TokenStep, TokenTraining, Trained, Training, TrainingSet};
 pub use schedule::Schedule;
 
 /// Fails with this crate's error.

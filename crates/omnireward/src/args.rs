@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// See the whole system work in a minute, without an account, a GPU or a download.
+    /// See the embedded model judge the embedded benchmark: no account, GPU or download needed.
     Demo(DemoArgs),
     /// Ask a judge about every pair of a benchmark and report how often it is right.
     Eval(Box<EvalArgs>),
@@ -55,7 +55,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
-    /// A reward model's directory, `hf:OWNER/NAME[@REVISION]`, `openai:MODEL`,
+    /// `embedded`, a reward model's directory, `hf:OWNER/NAME[@REVISION]`, `openai:MODEL`,
     /// `replay:FILE[#JUDGE]`, `baseline:longest|first|random`.
     #[arg(long, value_name = "JUDGE")]
     pub(crate) judge: JudgeSpec,
@@ -228,8 +228,9 @@ pub(crate) struct ModelArgs {
 
     /// How media are prepared: `reference` as the published model was trained, defects included,
     /// or `clean`; single switches follow after commas, such as `reference,image_shrink=bicubic`.
-    #[arg(long, default_value = "reference", value_name = "MODE[,SWITCH=VALUE…]")]
-    pub(crate) preprocessing: Preprocessing,
+    /// When not given, it is `clean` for `embedded`, which was trained so, else `reference`.
+    #[arg(long, value_name = "MODE[,SWITCH=VALUE…]")]
+    pub(crate) preprocessing: Option<Preprocessing>,
 
     /// A variable for the chat template of a text model, such as `date_string=26 Jul 2024` for one
     /// that would print today's date. The value is JSON, or words.
@@ -279,11 +280,12 @@ pub(crate) enum TooLongArg {
 
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArgs {
-    /// A reward model's directory, or `hf:OWNER/NAME[@REVISION]`.
+    /// `embedded`, a reward model's directory, or `hf:OWNER/NAME[@REVISION]`.
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: JudgeSpec,
 
-    /// Pairs, or any benchmark: a directory or file in a known format, or `hf:OWNER/NAME[@REVISION]`.
+    /// Pairs, or any benchmark: `embedded`, a directory or file in a known format, or
+    /// `hf:OWNER/NAME[@REVISION]`.
     #[arg(long, value_name = "PAIRS")]
     pub(crate) input: String,
 

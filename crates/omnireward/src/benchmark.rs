@@ -1,21 +1,23 @@
 //! Finds the benchmark that a name stands for.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
+use crate::{
+    args::ReadingArgs,
+    embedded::{self, Unpacked},
+    hub,
+};
 use anyhow::{Context, Result};
 use omnireward_core::Task;
 use omnireward_data::{Dataset, OpenOptions};
 use omnireward_eval::BenchmarkRecord;
-use tempfile::TempDir;
-
-use crate::{args::ReadingArgs, hub};
 
 /// A benchmark that is open, and what a run records of it.
 pub(crate) struct Benchmark {
     pub(crate) dataset: Dataset,
     pub(crate) record: BenchmarkRecord,
     /// The embedded benchmark lies in a folder that goes away with this.
-    _folder: Option<TempDir>,
+    _folder: Option<Unpacked>,
 }
 
 impl Benchmark {
@@ -31,8 +33,10 @@ impl Benchmark {
             tasks: (!tasks.is_empty()).then(|| tasks.to_vec()),
             allow_urls: reading.allow_urls,
         };
-        if spec == "embedded" {
-            return Self::open_embedded(&options);
+        if spec == embedded::NAME {
+            let folder = embedded::benchmark()?;
+            let path = folder.path().join("pairs.jsonl");
+            return Self::new(spec, &path, &options, None, Some(folder));
         }
         if spec.starts_with("hf:") {
             let snapshot = hub::dataset(spec, quiet).await?;
@@ -47,21 +51,12 @@ impl Benchmark {
         Self::new(spec, Path::new(spec), &options, None, None)
     }
 
-    /// Opens the small set that ships inside the program, by way of a temporary folder: it is read
-    /// as any other benchmark is.
-    pub(crate) fn open_embedded(options: &OpenOptions) -> Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        write_embedded(folder.path())?;
-        let path = folder.path().join("pairs.jsonl");
-        Self::new("embedded", &path, options, None, Some(folder))
-    }
-
     fn new(
         spec: &str,
         path: &Path,
         options: &OpenOptions,
         revision: Option<String>,
-        folder: Option<TempDir>,
+        folder: Option<Unpacked>,
     ) -> Result<Self> {
         let mut dataset = open(path, options)?;
         if revision.is_some() || folder.is_some() {
@@ -94,19 +89,3 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     omnireward_data::open(path, options)
         .with_context(|| format!("cannot open the benchmark `{}`", path.display()))
 }
-
-fn write_embedded(folder: &Path) -> Result<()> {
-    for (name, bytes) in EMBEDDED {
-        let path = folder.join(name);
-        let parent = path.parent().expect("every file lies in the folder");
-        fs::create_dir_all(parent)
-            .and_then(|()| fs::write(&path, bytes))
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
-    }
-    Ok(())
-}
-
-/// The verdicts of published judges on the embedded pairs.
-pub(crate) const RECORDED: &[u8] = include_bytes!("../demo/recorded.jsonl");
-
-include!(concat!(env!("OUT_DIR"), "/embedded.rs"));

@@ -41,7 +41,7 @@ pub(crate) async fn eval(args: EvalArgs, quiet: bool) -> Result<Outcome> {
 /// A run that asked all it could.
 pub(crate) struct Ended {
     pub(crate) dir: Arc<RunDir>,
-    benchmark: Benchmark,
+    pub(crate) benchmark: Benchmark,
     end: RunEnd,
     /// What the run has cost, where prices are known.
     dollars: Option<f64>,
@@ -174,13 +174,14 @@ fn plan(questions: &QuestionArgs, benchmark: &Benchmark) -> RunPlan {
 /// The command as it was typed, for repeating it. Keys are never arguments, but a URL may hold a
 /// password or a key, which are left out.
 fn command_line() -> String {
-    let words = env::args()
-        .skip(1)
-        .map(|word| quoted(&without_secrets(&word)));
-    std::iter::once("omnireward".to_owned())
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = env::args().skip(1).map(|word| without_secrets(&word));
+    as_typed(std::iter::once("omnireward".to_owned()).chain(words))
+}
+
+/// Words as a shell takes them.
+pub(crate) fn as_typed(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let quoted = words.into_iter().map(|word| quoted(word.as_ref()));
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 fn without_secrets(word: &str) -> String {

@@ -10,11 +10,9 @@ use omnireward_judges::{
     Voting, WithFallback,
 };
 
-use omnireward_models::RewardScorer;
-
 use crate::{
     args::{ChatArgs, ClipsArg, ImagesArg, ModelArgs, ParserArg, VideoArg},
-    local_model,
+    local_model::{self, LocalModel},
 };
 
 /// How many questions wait beside those that the service admits, so that a place never stays
@@ -28,7 +26,7 @@ const LOCAL_CONCURRENCY: usize = 64;
 pub(crate) enum Prepared {
     Chat(Arc<OpenAiClient>),
     Local(Arc<dyn Judge>),
-    Reward(Arc<RewardScorer>, Arc<dyn Judge>),
+    Reward(LocalModel, Arc<dyn Judge>),
 }
 
 impl Prepared {
@@ -42,11 +40,11 @@ impl Prepared {
         match spec {
             JudgeSpec::OpenAi { model } => Ok(Self::Chat(Arc::new(client(model, chat)?))),
             JudgeSpec::Embedded | JudgeSpec::Checkpoint(_) | JudgeSpec::Hub { .. } => {
-                let scorer = local_model::open(spec, model, chat.cache.as_deref(), quiet).await?;
-                let scorer = Arc::new(scorer);
-                let threshold = model.tie_threshold.or(scorer.tie_margin()).unwrap_or(0.0);
-                let judge = RewardJudge::new(scorer.clone()).with_tie_threshold(threshold);
-                Ok(Self::Reward(scorer, Arc::new(judge)))
+                let local = local_model::open(spec, model, chat.cache.as_deref(), quiet).await?;
+                let margin = model.tie_threshold.or(local.scorer.tie_margin());
+                let judge = RewardJudge::new(local.scorer.clone())
+                    .with_tie_threshold(margin.unwrap_or(0.0));
+                Ok(Self::Reward(local, Arc::new(judge)))
             }
             other => Ok(Self::Local(local(other, chat)?)),
         }
@@ -59,8 +57,8 @@ impl Prepared {
 
     /// What is worth saying at the end of a run, besides its results.
     pub(crate) fn tell(&self) {
-        if let Self::Reward(scorer, _) = self {
-            local_model::tell(scorer);
+        if let Self::Reward(local, _) = self {
+            local_model::tell(&local.scorer);
         }
     }
 

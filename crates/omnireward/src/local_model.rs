@@ -9,26 +9,90 @@ use anyhow::{Context, Result, bail};
 use omnireward_judges::JudgeSpec;
 use omnireward_models::{
     HeadPrecision, MediaCache, NetworkOptions, Precision, RewardScorer, TooLong,
-    processor::ChatOptions,
+    processor::{ChatOptions, Preprocessing},
 };
 
 use crate::{
     args::{HeadPrecisionArg, ModelArgs, PrecisionArg, TooLongArg},
+    embedded::{self, Unpacked},
     hub, printer,
 };
 
-/// Opens the checkpoint that `spec` names: a folder, or one on the hub. Features of media are kept in `cache`.
+/// A checkpoint that is on this machine.
+pub(crate) enum Checkpoint {
+    /// A folder or file of the user's, or one that was fetched.
+    Here(PathBuf),
+    /// The one that the program carries.
+    Embedded(Unpacked),
+}
+
+impl Checkpoint {
+    /// What `spec` names, fetched if need be.
+    pub(crate) async fn find(spec: &JudgeSpec, quiet: bool) -> Result<Self> {
+        match spec {
+            JudgeSpec::Checkpoint(path) => Ok(Self::Here(path.clone())),
+            JudgeSpec::Hub { .. } => Ok(Self::Here(
+                hub::checkpoint(&spec.to_string(), quiet).await?.path,
+            )),
+            JudgeSpec::Embedded => Self::embedded(),
+            other => bail!("`{other}` does not name a reward model on this machine"),
+        }
+    }
+
+    /// The one that the program carries.
+    pub(crate) fn embedded() -> Result<Self> {
+        embedded::model().map(Self::Embedded)
+    }
+
+    /// Where its files are, as long as this lives.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Here(path) => path,
+            Self::Embedded(folder) => folder.path(),
+        }
+    }
+
+    /// What it is called where a user reads it.
+    pub(crate) fn shown(&self) -> &Path {
+        match self {
+            Self::Here(path) => path,
+            Self::Embedded(_) => Path::new(embedded::NAME),
+        }
+    }
+
+    /// How media are prepared when the user does not say: as the checkpoint was trained, which no checkpoint states.
+    fn preprocessing(&self) -> Preprocessing {
+        match self {
+            Self::Here(_) => Preprocessing::reference(),
+            Self::Embedded(_) => Preprocessing::clean(),
+        }
+    }
+}
+
+/// A reward model that is ready to run.
+pub(crate) struct LocalModel {
+    pub(crate) scorer: Arc<RewardScorer>,
+    /// Weights are mapped from its files, which must stay as long.
+    _checkpoint: Checkpoint,
+}
+
+/// Opens the checkpoint that `spec` names. Features of media are kept in `cache`.
 pub(crate) async fn open(
     spec: &JudgeSpec,
     args: &ModelArgs,
     cache: Option<&Path>,
     quiet: bool,
-) -> Result<RewardScorer> {
-    let path = folder(spec, quiet).await?;
+) -> Result<LocalModel> {
+    let checkpoint = Checkpoint::find(spec, quiet).await?;
     let cache = media_cache(cache, args.cache_memory)?;
-    let scorer = RewardScorer::open(&path, &options(args), Arc::new(cache))
-        .with_context(|| format!("cannot open the reward model `{spec}`"))?;
-    Ok(scorer.with_batch_rows(args.batch_tokens.get() as usize))
+    let options = options(args, &checkpoint);
+    let scorer = RewardScorer::open(checkpoint.path(), &options, Arc::new(cache))
+        .with_context(|| format!("cannot open the reward model `{spec}`"))?
+        .with_batch_rows(args.batch_tokens.get() as usize);
+    Ok(LocalModel {
+        scorer: Arc::new(scorer),
+        _checkpoint: checkpoint,
+    })
 }
 
 /// A cache of features of media, in `dir` where one is given, with so many megabytes of memory.
@@ -40,19 +104,7 @@ pub(crate) fn media_cache(dir: Option<&Path>, megabytes: u64) -> Result<MediaCac
     }
 }
 
-/// Where the checkpoint is, fetched if need be.
-pub(crate) async fn folder(spec: &JudgeSpec, quiet: bool) -> Result<PathBuf> {
-    match spec {
-        JudgeSpec::Checkpoint(path) => Ok(path.clone()),
-        JudgeSpec::Hub { .. } => Ok(hub::checkpoint(&spec.to_string(), quiet).await?.path),
-        JudgeSpec::Embedded => bail!(
-            "this version carries no reward model; `omnireward model random` writes one to try"
-        ),
-        other => bail!("`{other}` does not name a reward model on this machine"),
-    }
-}
-
-fn options(args: &ModelArgs) -> NetworkOptions {
+fn options(args: &ModelArgs, checkpoint: &Checkpoint) -> NetworkOptions {
     NetworkOptions {
         precision: match args.precision {
             PrecisionArg::AsStored => Precision::AsStored,
@@ -63,7 +115,10 @@ fn options(args: &ModelArgs) -> NetworkOptions {
             HeadPrecisionArg::F32 => HeadPrecision::F32,
             HeadPrecisionArg::ComputeType => HeadPrecision::ComputeType,
         },
-        preprocessing: args.preprocessing.clone(),
+        preprocessing: args
+            .preprocessing
+            .clone()
+            .unwrap_or_else(|| checkpoint.preprocessing()),
         chat: ChatOptions {
             variables: args.template_variables.iter().cloned().collect(),
         },

@@ -4,6 +4,7 @@ mod args;
 mod bar;
 mod benchmark;
 mod demo;
+mod embedded;
 mod eval;
 mod hub;
 mod judge;

@@ -19,8 +19,9 @@ const PAIRS_AT_ONCE: usize = 16;
 
 pub(crate) async fn score(args: ScoreArgs, quiet: bool) -> Result<Outcome> {
     let input = Benchmark::open(&args.input, &args.reading, &args.tasks, quiet).await?;
-    let scorer =
+    let model =
         local_model::open(&args.model, &args.settings, args.cache.as_deref(), quiet).await?;
+    let scorer = model.scorer.as_ref();
     let settings = json!({
         "omnireward": env!("OMNIREWARD_VERSION"),
         "model": args.model.to_string(),
@@ -37,12 +38,12 @@ pub(crate) async fn score(args: ScoreArgs, quiet: bool) -> Result<Outcome> {
     let bar = Bar::new(quiet);
     bar.begin("scoring", total);
     let counts =
-        tokio::task::block_in_place(|| score_all(&scorer, &input, &mut output, &args, &bar));
+        tokio::task::block_in_place(|| score_all(scorer, &input, &mut output, &args, &bar));
     bar.end();
     let counts = counts?;
     if !quiet {
         counts.tell();
-        local_model::tell(&scorer);
+        local_model::tell(scorer);
     }
     Ok(if counts.failed + counts.bad_rows > 0 {
         Outcome::BelowThreshold

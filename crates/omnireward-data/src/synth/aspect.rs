@@ -137,6 +137,8 @@ pub(super) enum Aspect {
     Quality,
     /// How much there is of a property of the writing.
     Style(Trait),
+    /// How many attributes are right; what is compared without a criterion.
+    Overall,
 }
 
 /// What a right response is.
@@ -171,6 +173,7 @@ impl Aspect {
             Self::Style(Trait::List) => "list",
             Self::Style(Trait::Excitement) => "excitement",
             Self::Style(Trait::Economy) => "economy",
+            Self::Overall => "overall",
         }
     }
 
@@ -188,6 +191,11 @@ impl Aspect {
             Self::Style(Trait::List) => i32::from(truth.style.is_list),
             Self::Style(Trait::Excitement) => i32::from(truth.style.is_excited),
             Self::Style(Trait::Economy) => -i32::from(truth.style.repeats),
+            Self::Overall => {
+                let told = goal.scene.told();
+                told.filter(|&attribute| truth.scene.has(attribute) && right(attribute))
+                    .count() as i32
+            }
         }
     }
 
@@ -195,7 +203,11 @@ impl Aspect {
     pub(super) const fn has_degrees(self) -> bool {
         matches!(
             self,
-            Self::Rest | Self::Defect(_) | Self::Quality | Self::Style(Trait::Length)
+            Self::Rest
+                | Self::Defect(_)
+                | Self::Quality
+                | Self::Style(Trait::Length)
+                | Self::Overall
         )
     }
 
@@ -223,7 +235,7 @@ impl Aspect {
                 matches!(other, Self::Defect(_)) || concerned.is_some_and(hidden_by_all)
             }
             Self::Style(Trait::Length) => matches!(other, Self::Style(_)),
-            Self::Edit | Self::Style(_) => false,
+            Self::Edit | Self::Style(_) | Self::Overall => false,
         }
     }
 

@@ -128,6 +128,7 @@ impl Sentences {
             (Aspect::Quality, Sense::Usual) => (&LESS, DAMAGE),
             (Aspect::Quality, Sense::Inverse) => (&MORE, DAMAGE),
             (Aspect::Style(property), sense) => (&WHICH, style_phrases(property, sense)),
+            (Aspect::Overall, _) => unreachable!("it is compared without a criterion"),
         };
         Self {
             frames,

@@ -24,6 +24,9 @@ const FLIPPED: f32 = 0.85;
 /// How often an attribute that is not asked about is right.
 const RIGHT: f32 = 0.8;
 
+/// How often an attribute is right where responses are compared as a whole.
+const RIGHT_OVERALL: f32 = 0.6;
+
 /// A scene with its responses and criteria, in words and attributes.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -44,7 +47,8 @@ pub(super) struct Draft {
 pub(super) struct Question {
     pub(super) aspect: Aspect,
     pub(super) sense: Sense,
-    pub(super) wording: String,
+    /// None where responses are compared as a whole.
+    pub(super) wording: Option<String>,
 }
 
 impl Question {
@@ -176,7 +180,7 @@ struct Asked {
 
 impl Plan {
     fn draw(task: Task, goal: &Goal, config: &SynthConfig, random: &mut Random) -> Self {
-        let aspects = chosen_aspects(task, goal, config.criteria.max(1), random);
+        let aspects = chosen_aspects(task, goal, config.criteria, random);
         let outcomes = outcomes(aspects.len(), random);
         let responses = config.responses.max(2);
         let asked: Vec<Asked> = aspects
@@ -237,7 +241,11 @@ impl Plan {
         response: usize,
         random: &mut Random,
     ) -> bool {
-        let by_chance = random.chance(RIGHT);
+        let by_chance = random.chance(if self.asked.is_empty() {
+            RIGHT_OVERALL
+        } else {
+            RIGHT
+        });
         let asks = |asked: &&Asked| asked.aspect.attribute(goal) == Some(attribute);
         if let Some(asked) = self.asked.iter().find(asks) {
             return asked.standing[response] > 0;
@@ -296,7 +304,11 @@ impl Plan {
         let aspect = Aspect::Defect(defect);
         let spoils = |asked: &Asked| asked.aspect.clashes(aspect, goal);
         let may_be_unseen = aspect.rests_on(goal.scene.kind).is_some();
-        if random.chance(0.6) || may_be_unseen || self.asked.iter().any(spoils) {
+        if self.asked.is_empty()
+            || random.chance(0.6)
+            || may_be_unseen
+            || self.asked.iter().any(spoils)
+        {
             return;
         }
         let truth = random.below(truths.len());
@@ -311,13 +323,20 @@ impl Plan {
         split: Split,
         random: &mut Random,
     ) -> Vec<Question> {
+        if self.asked.is_empty() {
+            return vec![Question {
+                aspect: Aspect::Overall,
+                sense: Sense::Usual,
+                wording: None,
+            }];
+        }
         let kind = goal.scene.kind;
         self.asked
             .into_iter()
             .map(|Asked { aspect, sense, .. }| Question {
                 aspect,
                 sense,
-                wording: wording(aspect, sense, task, kind, split, random),
+                wording: Some(wording(aspect, sense, task, kind, split, random)),
             })
             .collect()
     }

@@ -67,7 +67,8 @@ pub struct SynthConfig {
     pub tasks: Vec<Task>,
     /// Scenes of each task. Default: 100.
     pub scenes: usize,
-    /// Criteria of each scene, at most; at least 1. Default: 3.
+    /// Criteria of each scene, at most. With 0 a scene is one pair without a criterion, and that response is better of
+    /// which more is right. Default: 3.
     pub criteria: usize,
     /// Responses of each scene: 2 for pairs, more for ranked lists. Default: 2.
     pub responses: usize,
@@ -129,7 +130,10 @@ pub fn vocabulary_sample(seed: u64) -> impl Iterator<Item = String> + Send {
         .flat_map(|index| Task::ALL.into_iter().map(move |task| (task, index)))
         .flat_map(move |(task, index)| {
             let draft = Draft::new(&config, task, index);
-            let criteria = draft.questions.into_iter().map(|question| question.wording);
+            let criteria = draft
+                .questions
+                .into_iter()
+                .filter_map(|question| question.wording);
             let texts: Vec<String> = [draft.prompt]
                 .into_iter()
                 .chain(draft.answers)

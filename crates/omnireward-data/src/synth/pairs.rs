@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use omnireward_core::{
-    MediaRef, MediaSource, Modality, Part, Preference, PreferencePair, Response, Task,
+    Criterion, MediaRef, MediaSource, Modality, Part, Preference, PreferencePair, Response, Task,
 };
 use omnireward_media::{image::encode_png, video::encode_gif};
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ use super::{
     sound::play,
 };
 
-/// The pairs of a scene, one for each criterion.
+/// The pairs of a scene, one for each criterion, or one without.
 pub(super) fn of(draft: &Draft, task: Task, index: usize) -> Vec<PreferencePair> {
     let group = format!("{}-{index:06}", task.code());
     let prompt = prompt(draft, task, &group);
@@ -39,6 +39,7 @@ pub(super) fn of(draft: &Draft, task: Task, index: usize) -> Vec<PreferencePair>
             ranking,
             source: Some("synth".to_owned()),
             group: Some(group.clone()),
+            criterion: question.wording.as_deref().and_then(Criterion::new),
             extra: extra(draft, question),
             ..PreferencePair::new(
                 format!("{group}-{}", number + 1),
@@ -46,7 +47,6 @@ pub(super) fn of(draft: &Draft, task: Task, index: usize) -> Vec<PreferencePair>
                 "",
                 responses.clone(),
             )
-            .with_criterion(question.wording.as_str())
         }
     };
     draft.questions.iter().enumerate().map(labelled).collect()

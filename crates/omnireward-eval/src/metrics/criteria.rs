@@ -33,6 +33,11 @@ pub struct CriterionFollowing {
 }
 
 impl CriterionFollowing {
+    /// `unmoved / groups`.
+    pub fn unmoved_share(&self) -> f64 {
+        self.unmoved as f64 / self.groups as f64
+    }
+
     /// `None` when no criteria disagree.
     pub(crate) fn of(judged: &[Judged<'_>], scale: Scale) -> Option<Self> {
         let groups = flipped(judged);

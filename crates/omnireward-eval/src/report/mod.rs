@@ -115,7 +115,7 @@ impl Published {
 }
 
 /// Said wherever numbers of the embedded benchmark appear.
-const EMBEDDED_IS_SMALL: &str = "The embedded benchmark is a small set of real pairs. Its numbers show that everything works, not how well a judge agrees with people: for that, run a whole benchmark.";
+const EMBEDDED_IS_GENERATED: &str = "The pairs of the embedded benchmark are generated, and their labels are verifiable, not human. They show whether a judge sees, hears, reads and follows the criterion, not whether it agrees with people: for that, run a benchmark that people labelled.";
 
 /// The notes of the input, after those that the runs themselves call for.
 fn notes(input: &ReportInput<'_>) -> Vec<String> {
@@ -124,7 +124,7 @@ fn notes(input: &ReportInput<'_>) -> Vec<String> {
         .iter()
         .any(|run| run.manifest.benchmark.spec == "embedded");
     embedded
-        .then(|| EMBEDDED_IS_SMALL.to_owned())
+        .then(|| EMBEDDED_IS_GENERATED.to_owned())
         .into_iter()
         .chain(input.notes.iter().cloned())
         .collect()

@@ -34,6 +34,9 @@ pub fn terminal(input: &ReportInput<'_>, options: TerminalOptions) -> String {
     if input.runs.len() > 1 || !published.is_empty() {
         side_by_side(&mut out, input.runs, &published);
     }
+    if input.runs.len() > 1 {
+        criterion_following(&mut out, input.runs);
+    }
     if let Some(comparison) = input.comparison {
         differences(&mut out, comparison);
     }
@@ -103,6 +106,7 @@ fn one_run(out: &mut Out, run: &ReportRun<'_>) {
         setting_table(out, results);
         status_line(out, results);
         order_line(out, results);
+        criterion_line(out, results);
     }
     out.line("");
     effort_line(out, run);
@@ -286,6 +290,27 @@ fn order_line(out: &mut Out, results: &SettingResults) {
     out.line(&line);
 }
 
+fn criterion_line(out: &mut Out, results: &SettingResults) {
+    let Some(following) = &results.criterion_following else {
+        return;
+    };
+    let mut line = format!(
+        "criterion: balanced accuracy {}",
+        words::percent_sign(Some(following.balanced_accuracy))
+    );
+    let interval = words::interval(following.balanced_interval);
+    if !interval.is_empty() {
+        let _ = write!(line, " ({interval})");
+    }
+    let _ = write!(
+        line,
+        " where criteria disagree; all right in {} of {}",
+        words::count(following.all_right),
+        words::counted(following.groups, "group")
+    );
+    out.line(&line);
+}
+
 fn effort_line(out: &mut Out, run: &ReportRun<'_>) {
     let usage = run.results.effort.usage;
     let mut line = format!(
@@ -396,6 +421,45 @@ fn side_by_side(out: &mut Out, runs: &[ReportRun<'_>], published: &[Published]) 
     if !published.is_empty() {
         let line = out.faint("* published, without intervals");
         out.line(&line);
+    }
+}
+
+/// A line for each run with groups whose criteria disagree.
+fn criterion_following(out: &mut Out, runs: &[ReportRun<'_>]) {
+    for setting in Setting::ALL {
+        let found: Vec<_> = runs
+            .iter()
+            .filter_map(|run| {
+                let following = run.setting(setting)?.criterion_following.as_ref()?;
+                Some((run.name, following))
+            })
+            .collect();
+        if found.is_empty() {
+            continue;
+        }
+        out.line("");
+        let head = format!(
+            "{:<38}{:>9}  {:<13}{:>10}{:>13}{:>8}",
+            format!("{}: criteria that disagree", words::setting(setting)),
+            "balanced",
+            "interval",
+            "all right",
+            "never moved",
+            "groups"
+        );
+        let head = out.faint(&head);
+        out.line(&head);
+        for (name, following) in found {
+            out.line(&format!(
+                "{:<38}{:>9}  {:<13}{:>10}{:>13}{:>8}",
+                clip(name, 37),
+                words::percent(Some(following.balanced_accuracy)),
+                words::interval(following.balanced_interval),
+                words::percent(Some(following.all_right_share)),
+                words::percent(Some(following.unmoved_share())),
+                words::count(following.groups),
+            ));
+        }
     }
 }
 

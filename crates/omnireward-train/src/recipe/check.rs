@@ -43,6 +43,9 @@ fn train(train: &TrainRecipe) -> Checked {
     warmup(train)?;
     count("train.batch_pairs", train.batch_pairs as u64)?;
     count("train.batch_rows", train.batch_rows as u64)?;
+    if let Some(pairs) = train.micro_batch_pairs {
+        count("train.micro_batch_pairs", pairs as u64)?;
+    }
     below_one("train.head_dropout", train.head_dropout)?;
     positive("train.learning_rate", train.learning_rate)?;
     not_negative("train.weight_decay", train.weight_decay)?;

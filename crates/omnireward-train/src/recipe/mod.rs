@@ -134,6 +134,11 @@ pub struct TrainRecipe {
     /// Rows that go through the model at once; a step takes as many passes as its rows need.
     #[serde(default = "defaults::batch_rows")]
     pub batch_rows: usize,
+    /// Pairs, in whole groups, that one thread takes through the model by itself while others take the next. A small
+    /// model learns faster so; without it all threads work on the same rows. The result depends on it, but not on how
+    /// many threads there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch_pairs: Option<usize>,
     /// Whether activations inside a layer are computed again for the backward pass instead of being kept.
     #[serde(default = "defaults::gradient_checkpointing")]
     pub gradient_checkpointing: bool,
@@ -192,6 +197,14 @@ impl TrainRecipe {
             || Warmup::Ratio(self.warmup_ratio.unwrap_or(defaults::WARMUP_RATIO)),
             Warmup::Steps,
         )
+    }
+
+    /// The learning rate of a step, counted from one, of `total`. Schedules count from zero, as in transformers'
+    /// trainer: a warm-up begins with a rate of zero.
+    pub fn rate(&self, step: u64, total: u64) -> f64 {
+        let warmup = self.warmup().steps(total);
+        self.schedule
+            .rate(step - 1, total, warmup, self.learning_rate)
     }
 
     /// Whether the tensor of this name changes, were there no adapters.

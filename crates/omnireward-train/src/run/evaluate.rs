@@ -1,18 +1,18 @@
 //! Held-out pairs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::AddAssign};
 
 use omnireward_core::{Preference, PreferencePair, Progress, Task};
 
-use super::{data::Example, prepare, trainee::Trainee};
+use super::{data::Example, forward::Learner, lanes::Lanes, prepare};
 use crate::{
     Error, Result,
     metrics::{Agreement, EvaluationRecord, TaskAgreement},
-    objective::{Counts, Item, Judgement, Objective},
+    objective::{Counts, Item, Judgement},
 };
 
 /// Examples that are made ready together.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 
 /// Pairs that a model is measured on.
 #[derive(Clone, Debug)]
@@ -41,33 +41,39 @@ impl HeldOutExamples {
         }
         Ok(Self { name, examples })
     }
-}
 
-impl Trainee {
-    /// How the model does on held-out pairs.
+    /// How the model does on them.
     pub(super) fn evaluate(
         &self,
-        held_out: &HeldOutExamples,
-        objective: &Objective,
+        learner: Learner<'_>,
         source: &prepare::Source<'_>,
+        lanes: &Lanes,
         progress: &dyn Progress,
     ) -> Result<EvaluationRecord> {
-        let mut tally = Tally::default();
-        let stage = format!("evaluating on {}", held_out.name);
-        progress.begin(&stage, Some(held_out.examples.len() as u64));
-        for examples in held_out.examples.chunks(AT_ONCE) {
-            let examples: Vec<&Example> = examples.iter().collect();
-            let batch = prepare::batch(&self.network, &examples, source)?;
-            for stream in batch.streams {
-                let rewards = self.rewards(&stream, &batch.features)?;
+        let stage = format!("evaluating on {}", self.name);
+        progress.begin(&stage, Some(self.examples.len() as u64));
+        let pieces: Vec<&[Example]> = self.examples.chunks(AT_ONCE).collect();
+        let work = |piece: usize| {
+            let examples: Vec<&Example> = pieces[piece].iter().collect();
+            let batch = prepare::batch(learner.network, &examples, source)?;
+            let mut tally = Tally::default();
+            for stream in &batch.streams {
+                let rewards = learner.rewards(stream, &batch.features)?;
                 for (item, task) in stream.items().iter().zip(stream.tasks()) {
-                    tally.add(objective, &rewards, item, task, self.tie);
+                    tally.add(learner, &rewards, item, task);
                 }
             }
             progress.advance(examples.len() as u64, "");
-        }
+            Ok(tally)
+        };
+        let mut sum = Tally::default();
+        let take = |tally| {
+            sum += tally;
+            Ok(())
+        };
+        lanes.each(pieces.len(), work, take)?;
         progress.end();
-        Ok(tally.record(self.step, &held_out.name))
+        Ok(sum.record(learner.step, &self.name))
     }
 }
 
@@ -80,8 +86,22 @@ struct Tally {
     with_ties: (u64, u64),
 }
 
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.weight += other.weight;
+        self.all += other.all;
+        for (task, counts) in other.tasks {
+            *self.tasks.entry(task).or_default() += counts;
+        }
+        self.with_ties.0 += other.with_ties.0;
+        self.with_ties.1 += other.with_ties.1;
+    }
+}
+
 impl Tally {
-    fn add(&mut self, objective: &Objective, rewards: &[f64], item: &Item, task: Task, tie: f64) {
+    fn add(&mut self, learner: Learner<'_>, rewards: &[f64], item: &Item, task: Task) {
+        let Learner { objective, tie, .. } = learner;
         let evaluation = objective.evaluate(rewards, std::slice::from_ref(item), tie);
         self.loss += evaluation.loss;
         self.weight += evaluation.weight;

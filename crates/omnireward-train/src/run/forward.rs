@@ -2,11 +2,13 @@
 
 use candle_core::{DType, Tensor, Var, backprop::GradStore};
 use omnireward_core::Task;
-use omnireward_models::{Features, Forest, Row, TokenTree, decoder::Pass, ops::pull_back};
+use omnireward_models::{
+    Features, Forest, RewardNetwork, Row, TokenTree, decoder::Pass, ops::pull_back,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{data::Example, trainee::Trainee};
+use super::data::Example;
 use crate::{
     Error, Result,
     objective::{Evaluation, Item, Objective},
@@ -130,9 +132,26 @@ impl Dropout {
     }
 }
 
-impl Trainee {
+/// The network as it is in one step, and what is asked of it.
+#[derive(Clone, Copy)]
+pub(super) struct Learner<'a> {
+    pub(super) network: &'a RewardNetwork,
+    pub(super) objective: &'a Objective,
+    /// The parameter of ties.
+    pub(super) tie: f64,
+    pub(super) checkpointing: bool,
+    /// The lowest layer that something is trained in; 0 when it is below the decoder.
+    pub(super) lowest_stage: usize,
+    /// Steps done.
+    pub(super) step: u64,
+}
+
+/// Where gradients go: those of one backward pass at a time, perhaps of a part of the network.
+pub(super) type Sink<'a> = dyn FnMut(GradStore) -> Result<()> + 'a;
+
+impl Learner<'_> {
     /// The rewards of a stream, without a graph.
-    pub(super) fn rewards(&self, stream: &Stream<'_>, features: &Features) -> Result<Vec<f64>> {
+    pub(super) fn rewards(self, stream: &Stream<'_>, features: &Features) -> Result<Vec<f64>> {
         let decoder = self.network.decoder();
         let inputs = self
             .network
@@ -146,35 +165,27 @@ impl Trainee {
         Ok(self.network.head().rewards(&hidden)?)
     }
 
-    /// Evaluates a stream and adds the gradient of its loss to those of the step.
+    /// Evaluates a stream and gives the gradient of its loss to `sink`.
     pub(super) fn learn(
-        &mut self,
+        self,
         stream: &Stream<'_>,
         media: &mut StepMedia,
-        objective: &Objective,
         dropout: Dropout,
+        sink: &mut Sink<'_>,
     ) -> Result<Evaluation> {
         if self.checkpointing {
-            self.learn_by_stages(stream, media, objective, dropout)
+            self.learn_by_stages(stream, media, dropout, sink)
         } else {
-            self.learn_at_once(stream, media, objective, dropout)
+            self.learn_at_once(stream, media, dropout, sink)
         }
     }
 
-    /// Lets the gradients that features have received flow into the towers, in one go for all streams of a step.
-    pub(super) fn learn_media(&mut self, media: StepMedia) -> Result<()> {
-        let (Some(computed), Some(gradient)) = (media.computed, media.gradient) else {
-            return Ok(());
-        };
-        self.optimiser.accumulate(&pull_back(&computed, &gradient)?)
-    }
-
     fn learn_at_once(
-        &mut self,
+        self,
         stream: &Stream<'_>,
         media: &mut StepMedia,
-        objective: &Objective,
         dropout: Dropout,
+        sink: &mut Sink<'_>,
     ) -> Result<Evaluation> {
         let decoder = self.network.decoder();
         let inputs = self
@@ -187,19 +198,19 @@ impl Trainee {
             &stream.reads,
         )?;
         drop(inputs);
-        let judged = self.judge(&hidden, stream, objective, dropout)?;
+        let judged = self.judge(&hidden, stream, dropout)?;
         drop(hidden);
-        self.pull(judged.rewards, &judged.gradient, None, media)?;
+        pull(judged.rewards, &judged.gradient, None, media, sink)?;
         Ok(judged.evaluation)
     }
 
     /// Keeps only what goes into each layer, and computes a layer again when its gradient is wanted (Chen et al. 2016).
     fn learn_by_stages(
-        &mut self,
+        self,
         stream: &Stream<'_>,
         media: &mut StepMedia,
-        objective: &Objective,
         dropout: Dropout,
+        sink: &mut Sink<'_>,
     ) -> Result<Evaluation> {
         let decoder = self.network.decoder();
         let inputs = self
@@ -217,9 +228,9 @@ impl Trainee {
             evaluation,
             rewards,
             gradient,
-        } = self.judge(&hidden, stream, objective, dropout)?;
+        } = self.judge(&hidden, stream, dropout)?;
         drop(hidden);
-        let mut gradient = self.pull(rewards, &gradient, Some(&last), media)?;
+        let mut gradient = pull(rewards, &gradient, Some(&last), media, sink)?;
         for stage in (self.lowest_stage..self.network.decoder().stages()).rev() {
             let Some(after_gradient) = gradient else {
                 return Ok(evaluation);
@@ -229,15 +240,15 @@ impl Trainee {
                 .network
                 .decoder()
                 .stage(stage, before.as_tensor().clone(), &pass)?;
-            gradient = self.pull(after, &after_gradient, Some(&before), media)?;
+            gradient = pull(after, &after_gradient, Some(&before), media, sink)?;
         }
         if let Some(gradient) = gradient.filter(|_| self.lowest_stage == 0) {
-            self.pull(inputs, &gradient, None, media)?;
+            pull(inputs, &gradient, None, media, sink)?;
         }
         Ok(evaluation)
     }
 
-    fn pass(&self, stream: &Stream<'_>, inputs: &Tensor) -> Result<Pass> {
+    fn pass(self, stream: &Stream<'_>, inputs: &Tensor) -> Result<Pass> {
         Ok(self.network.decoder().pass(
             &stream.forest.positions,
             &stream.forest.layout,
@@ -247,13 +258,7 @@ impl Trainee {
     }
 
     /// What the objective makes of hidden states.
-    fn judge(
-        &self,
-        hidden: &Tensor,
-        stream: &Stream<'_>,
-        objective: &Objective,
-        dropout: Dropout,
-    ) -> Result<Judged> {
+    fn judge(self, hidden: &Tensor, stream: &Stream<'_>, dropout: Dropout) -> Result<Judged> {
         let hidden = dropout.apply(&hidden.to_dtype(DType::F32)?)?;
         let rewards = self.network.head().forward(&hidden)?;
         let values: Vec<f64> = rewards
@@ -261,7 +266,7 @@ impl Trainee {
             .into_iter()
             .map(f64::from)
             .collect();
-        let evaluation = objective.evaluate(&values, &stream.items(), self.tie);
+        let evaluation = self.objective.evaluate(&values, &stream.items(), self.tie);
         if !evaluation.loss.is_finite() {
             return Err(Error::NotFinite {
                 what: "loss",
@@ -276,26 +281,26 @@ impl Trainee {
             rewards,
         })
     }
+}
 
-    /// Adds the gradients below `out`, whose own is known, to those of the step, and gives that of `of`, if it has one.
-    fn pull(
-        &mut self,
-        out: Tensor,
-        gradient: &Tensor,
-        of: Option<&Var>,
-        media: &mut StepMedia,
-    ) -> Result<Option<Tensor>> {
-        if !out.track_op() {
-            // Nothing that is trained is below.
-            return Ok(None);
-        }
-        let mut gradients = pull_back(&out, gradient)?;
-        drop(out);
-        media.collect(&mut gradients)?;
-        let gradient = of.and_then(|of| gradients.remove(of.as_tensor()));
-        self.optimiser.accumulate(&gradients)?;
-        Ok(gradient)
+/// Gives the gradients below `out`, whose own is known, to `sink`, and returns that of `of`, if it has one.
+fn pull(
+    out: Tensor,
+    gradient: &Tensor,
+    of: Option<&Var>,
+    media: &mut StepMedia,
+    sink: &mut Sink<'_>,
+) -> Result<Option<Tensor>> {
+    if !out.track_op() {
+        // Nothing that is trained is below.
+        return Ok(None);
     }
+    let mut gradients = pull_back(&out, gradient)?;
+    drop(out);
+    media.collect(&mut gradients)?;
+    let gradient = of.and_then(|of| gradients.remove(of.as_tensor()));
+    sink(gradients)?;
+    Ok(gradient)
 }
 
 /// The rewards of a stream, and the gradient of its loss with respect to them.
@@ -339,6 +344,14 @@ impl StepMedia {
             computed: features.rows,
             gradient: None,
         })
+    }
+
+    /// Lets the gradients that features have received flow into the towers, in one go for all streams.
+    pub(super) fn learn(self, sink: &mut Sink<'_>) -> Result<()> {
+        match (self.computed, self.gradient) {
+            (Some(computed), Some(gradient)) => sink(pull_back(&computed, &gradient)?),
+            _ => Ok(()),
+        }
     }
 
     fn collect(&mut self, gradients: &mut GradStore) -> Result<()> {

@@ -3,11 +3,14 @@
 mod data;
 mod evaluate;
 mod forward;
+mod lanes;
 mod prepare;
 mod record;
 mod state;
+mod step;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod trainee;
 
 use std::{
@@ -20,14 +23,20 @@ use omnireward_core::Progress;
 use omnireward_models::{MediaCache, checkpoint::TieMargin};
 use serde::Serialize;
 
-pub use self::{data::TrainingSet, evaluate::HeldOut, state::Best};
 use self::{
-    data::{Example, Examples},
+    data::Examples,
     evaluate::HeldOutExamples,
-    forward::{Dropout, StepMedia},
+    lanes::Lanes,
     record::Record,
     state::{Moment, io},
+    step::Learnt,
     trainee::Trainee,
+};
+pub use self::{
+    data::TrainingSet,
+    evaluate::HeldOut,
+    state::Best,
+    tokens::{TokenPair, TokenStep, TokenTraining},
 };
 use crate::{
     Error, Recipe, Result,
@@ -101,10 +110,10 @@ struct Run<'a> {
     trainee: Trainee,
     examples: Examples,
     held_out: Vec<HeldOutExamples>,
+    lanes: Lanes,
     objective: Objective,
     metrics: Metrics,
     total: u64,
-    warmup: u64,
     epoch: Epoch,
     /// The newest evaluations, for the model card.
     evaluations: Vec<EvaluationRecord>,
@@ -122,15 +131,6 @@ struct Epoch {
     /// The step of the run that is its first.
     start: u64,
     steps: Vec<Vec<usize>>,
-}
-
-/// What the pairs of a step gave.
-#[derive(Default)]
-struct Learnt {
-    evaluation: Evaluation,
-    rows: u64,
-    /// Tokens of all sequences, those that several share counted for each.
-    tokens: u64,
 }
 
 /// What happened since the last line of metrics.
@@ -172,7 +172,6 @@ impl<'a> Run<'a> {
                 None => Metrics::create(out, host)?,
             },
             total: 0,
-            warmup: 0,
             epoch: Epoch {
                 number: 0,
                 start: 0,
@@ -195,6 +194,10 @@ impl<'a> Run<'a> {
                 .into_iter()
                 .map(HeldOutExamples::new)
                 .collect::<Result<_>>()?,
+            lanes: match recipe.train.micro_batch_pairs {
+                Some(_) => Lanes::new(),
+                None => Lanes::default(),
+            },
             window: Window::default(),
             recipe,
             out,
@@ -207,7 +210,6 @@ impl<'a> Run<'a> {
             .train
             .length()
             .steps(run.epoch.steps.len() as u64);
-        run.warmup = run.recipe.train.warmup().steps(run.total);
         run.catch_up();
         run.check_room()?;
         Ok(run)
@@ -242,23 +244,16 @@ impl<'a> Run<'a> {
             rows,
             tokens,
         } = self.learn()?;
-        let scale = 1.0 / evaluation.weight.max(f64::MIN_POSITIVE);
-        let norm = self.trainee.optimiser.norm(scale)?;
-        if !norm.is_finite() {
-            return Err(Error::NotFinite {
-                what: "gradient",
-                step,
-                pairs: self.pairs_of_step(),
-            });
-        }
-        let rate = self.rate(step);
-        let clip = clipped(norm, self.recipe.train.clip);
-        self.trainee.update(rate, scale * clip)?;
-        let share = rate / self.recipe.train.learning_rate;
-        self.trainee.update_tie(
-            share * self.recipe.objective.tie_learning_rate,
-            evaluation.tie_gradient * scale,
-        );
+        let rate = self.recipe.train.rate(step, self.total);
+        let (index, epoch) = (step - 1 - self.epoch.start, &self.epoch);
+        let all = &self.examples.all;
+        let pairs = || {
+            let step = epoch.steps[index as usize].iter();
+            step.map(|&example| all[example].pair.id.clone()).collect()
+        };
+        let norm = self
+            .trainee
+            .take_step(&evaluation, self.recipe, rate, pairs)?;
         let seconds = began.elapsed().as_secs_f64();
         self.rows += rows;
         self.seconds += seconds;
@@ -271,52 +266,12 @@ impl<'a> Run<'a> {
         self.after(step, progress)
     }
 
-    /// Forward and backward over the pairs of the next step.
-    fn learn(&mut self) -> Result<Learnt> {
-        let index = (self.trainee.step - self.epoch.start) as usize;
-        let examples: Vec<&Example> = self.epoch.steps[index]
-            .iter()
-            .map(|&example| &self.examples.all[example])
-            .collect();
-        let source = self.source();
-        let batch = prepare::batch(&self.trainee.network, &examples, &source)?;
-        let mut media = if self.trainee.trains_media {
-            StepMedia::trained(batch.features)?
-        } else {
-            StepMedia::frozen(batch.features)
-        };
-        let mut learnt = Learnt::default();
-        for (number, stream) in batch.streams.iter().enumerate() {
-            let dropout = Dropout {
-                share: self.recipe.train.head_dropout,
-                seed: self.recipe.train.seed,
-                stream: (self.trainee.step << 16) + number as u64,
-            };
-            let evaluation = self
-                .trainee
-                .learn(stream, &mut media, &self.objective, dropout)?;
-            learnt.evaluation += evaluation;
-            learnt.rows += stream.rows().len() as u64;
-            learnt.tokens += stream.tokens();
-        }
-        self.trainee.learn_media(media)?;
-        Ok(learnt)
-    }
-
     fn source(&self) -> prepare::Source<'a> {
         prepare::Source {
             cache: self.cache,
             trains_media: self.trainee.trains_media,
             batch_rows: self.recipe.train.batch_rows,
         }
-    }
-
-    fn rate(&self, step: u64) -> f64 {
-        let train = &self.recipe.train;
-        // Steps of a schedule count from zero, as in transformers' trainer: warm-up begins with a rate of zero.
-        train
-            .schedule
-            .rate(step - 1, self.total, self.warmup, train.learning_rate)
     }
 
     /// What is due after a step: evaluation, then a checkpoint.
@@ -340,9 +295,8 @@ impl<'a> Run<'a> {
         let (mut correct, mut pairs) = (0, 0);
         let mut evaluations = Vec::new();
         for held_out in &self.held_out {
-            let evaluated = self
-                .trainee
-                .evaluate(held_out, &self.objective, &source, progress)?;
+            let (learner, _) = self.trainee.split(&self.objective);
+            let evaluated = held_out.evaluate(learner, &source, &self.lanes, progress)?;
             correct += evaluated.overall.correct;
             pairs += evaluated.overall.pairs;
             self.metrics
@@ -508,14 +462,6 @@ impl<'a> Run<'a> {
             _ => Ok(()),
         }
     }
-
-    fn pairs_of_step(&self) -> Vec<String> {
-        let index = (self.trainee.step - self.epoch.start) as usize;
-        self.epoch.steps[index]
-            .iter()
-            .map(|&example| self.examples.all[example].pair.id.clone())
-            .collect()
-    }
 }
 
 impl Window {
@@ -526,15 +472,5 @@ impl Window {
         self.norm = norm;
         self.tokens += tokens;
         self.seconds += seconds;
-    }
-}
-
-/// What a gradient is multiplied by so that its norm is at most `most`, as torch's
-/// `clip_grad_norm_` does.
-fn clipped(norm: f64, most: f64) -> f64 {
-    if most > 0.0 {
-        (most / (norm + 1e-6)).min(1.0)
-    } else {
-        1.0
     }
 }

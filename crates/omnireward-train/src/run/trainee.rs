@@ -17,9 +17,10 @@ use omnireward_models::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::state::io;
+use super::{forward::Learner, state::io};
 use crate::{
     Error, Recipe, Result,
+    objective::Objective,
     optimiser::{AdamW, AdamWConfig, Parameter, ScalarAdam},
     recipe::NewHead,
 };
@@ -39,9 +40,8 @@ pub(super) struct Trainee {
     /// The parameter of ties, with its optimiser.
     pub(super) tie: f64,
     pub(super) tie_optimiser: ScalarAdam,
-    pub(super) checkpointing: bool,
-    /// The lowest layer that something is trained in; 0 when it is below the decoder.
-    pub(super) lowest_stage: usize,
+    checkpointing: bool,
+    lowest_stage: usize,
     pub(super) trains_media: bool,
     pub(super) step: u64,
 }
@@ -104,6 +104,22 @@ impl Trainee {
     pub(super) fn trained(&self) -> u64 {
         let counts = self.variables.values().map(|var| var.elem_count() as u64);
         counts.sum()
+    }
+
+    /// The network as it is now, and the optimiser that takes what is learned with it.
+    pub(super) fn split<'a>(
+        &'a mut self,
+        objective: &'a Objective,
+    ) -> (Learner<'a>, &'a mut AdamW) {
+        let learner = Learner {
+            network: &self.network,
+            objective,
+            tie: self.tie,
+            checkpointing: self.checkpointing,
+            lowest_stage: self.lowest_stage,
+            step: self.step,
+        };
+        (learner, &mut self.optimiser)
     }
 
     /// One step of the optimiser over what was added up.

@@ -137,7 +137,7 @@ pub(crate) struct TokenizerArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// A folder, a `.safetensors` or `.gguf` file, or `hf:OWNER/NAME[@REVISION]`.
+    /// `embedded`, a folder, a `.safetensors` or `.gguf` file, or `hf:OWNER/NAME[@REVISION]`.
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
 
@@ -148,7 +148,7 @@ pub(crate) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// A folder, or `hf:OWNER/NAME[@REVISION]`.
+    /// `embedded`, a folder, or `hf:OWNER/NAME[@REVISION]`.
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
 

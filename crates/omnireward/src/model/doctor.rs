@@ -15,23 +15,27 @@ use super::{
     local,
     table::{Page, WIDTH, counted, tail},
 };
-use crate::{Outcome, bar::Bar, printer};
+use crate::{Outcome, bar::Bar, local_model::Checkpoint, printer};
 
 pub(super) async fn doctor(args: &DoctorArgs, quiet: bool) -> Result<Outcome> {
-    let path = local(&args.model, quiet).await?;
+    let checkpoint = local(&args.model, quiet).await?;
+    let (path, shown) = (checkpoint.path(), checkpoint.shown());
     if path.is_file() {
         bail!(
             "`{}` is a file; the doctor examines folders",
             path.display()
         );
     }
-    let findings = tokio::task::block_in_place(|| examine(&path, args, quiet))?;
+    if args.write_golden && matches!(checkpoint, Checkpoint::Embedded(_)) {
+        bail!("the program's own model cannot be written to; leave out `--write-golden`");
+    }
+    let findings = tokio::task::block_in_place(|| examine(path, args, quiet))?;
     let defects = count(&findings, Severity::Defect);
     if args.json {
-        let report = json!({ "path": path, "deep": args.deep, "findings": findings });
+        let report = json!({ "path": shown, "deep": args.deep, "findings": findings });
         printer::data(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
-        page(&path, args, &findings).print()?;
+        page(shown, args, &findings).print()?;
     }
     Ok(if defects > 0 {
         Outcome::BelowThreshold

@@ -14,9 +14,10 @@ use super::{
 use crate::{Outcome, printer};
 
 pub(super) async fn inspect(args: &InspectArgs, quiet: bool) -> Result<Outcome> {
-    let path = local(&args.model, quiet).await?;
-    let inspection = tokio::task::block_in_place(|| checkpoint::inspect(&path))
+    let found = local(&args.model, quiet).await?;
+    let mut inspection = tokio::task::block_in_place(|| checkpoint::inspect(found.path()))
         .with_context(|| format!("cannot inspect `{}`", args.model))?;
+    found.shown().clone_into(&mut inspection.path);
     if args.json {
         let json = serde_json::to_string_pretty(&inspection)?;
         printer::data(&format!("{json}\n"))?;

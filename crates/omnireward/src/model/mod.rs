@@ -11,7 +11,10 @@ use anyhow::{Context, Result};
 use omnireward_core::joined_text;
 use omnireward_models::checkpoint::{RandomCheckpoint, train_tokenizer};
 
-use crate::{Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, hub, printer};
+use crate::{
+    Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, embedded, hub,
+    local_model::Checkpoint, printer,
+};
 use args::{PullArgs, RandomArgs, TokenizerArgs};
 
 pub(crate) use args::ModelCommand;
@@ -93,9 +96,14 @@ async fn pull(args: &PullArgs, quiet: bool) -> Result<Outcome> {
 }
 
 /// What a name stands for, fetched if need be.
-async fn local(model: &str, quiet: bool) -> Result<PathBuf> {
-    if model.starts_with("hf:") {
-        return Ok(hub::checkpoint(model, quiet).await?.path);
+async fn local(model: &str, quiet: bool) -> Result<Checkpoint> {
+    if model == embedded::NAME {
+        return Checkpoint::embedded();
     }
-    Ok(PathBuf::from(model))
+    let path = if model.starts_with("hf:") {
+        hub::checkpoint(model, quiet).await?.path
+    } else {
+        PathBuf::from(model)
+    };
+    Ok(Checkpoint::Here(path))
 }

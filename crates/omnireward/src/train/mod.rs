@@ -4,7 +4,7 @@ mod page;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use omnireward_core::{PreferencePair, Progress, Task, error_chain};
 use omnireward_data::Format;
@@ -16,7 +16,12 @@ use omnireward_train::{
 use serde_json::{Value, json};
 
 use crate::{
-    Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, local_model, model::store_golden,
+    Outcome,
+    args::ReadingArgs,
+    bar::Bar,
+    benchmark::Benchmark,
+    local_model::{self, Checkpoint},
+    model::store_golden,
     printer,
 };
 
@@ -70,7 +75,13 @@ async fn bt(args: &BtArgs, quiet: bool) -> Result<Outcome> {
         .path
         .parse()
         .with_context(|| format!("`model.path` of `{}`", args.recipe.display()))?;
-    let base = local_model::folder(&spec, quiet).await?;
+    if matches!(spec, JudgeSpec::Embedded) && recipe.train.lora.is_some() {
+        bail!(
+            "`train.lora` of `{}`: an adapter names the folder of its base, and `model.path` is `{spec}`, which has none",
+            args.recipe.display()
+        );
+    }
+    let base = Checkpoint::find(&spec, quiet).await?;
     let mut data = Data {
         strict: args.strict,
         quiet,
@@ -95,7 +106,7 @@ async fn bt(args: &BtArgs, quiet: bool) -> Result<Outcome> {
     let cache = local_model::media_cache(args.cache.as_deref(), args.cache_memory)?;
     let training = Training {
         recipe: &recipe,
-        base: &base,
+        base: base.path(),
         sets,
         held_out,
         cache: &cache,

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bad_days;
+mod embedded;
 mod kills;
 mod model;
 mod nine_tasks;

@@ -165,7 +165,6 @@ fn following(runs: &[ReportRun<'_>], series: &[Series<'_>]) -> Option<Block> {
 }
 
 fn following_row(name: String, following: &CriterionFollowing) -> TableRow {
-    let share = |count: u64| count as f64 / following.groups.max(1) as f64;
     TableRow {
         class: "",
         cells: vec![
@@ -177,7 +176,7 @@ fn following_row(name: String, following: &CriterionFollowing) -> TableRow {
             Cell::percent(Some(following.balanced_accuracy))
                 .with_note(words::interval(following.balanced_interval)),
             Cell::percent(Some(following.all_right_share)),
-            Cell::percent(Some(share(following.unmoved))),
+            Cell::percent(Some(following.unmoved_share())),
         ],
     }
 }
