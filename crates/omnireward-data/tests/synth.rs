@@ -329,6 +329,43 @@ fn lists_are_ranked_by_the_same_rule() {
 }
 
 #[test]
+fn without_criteria_the_response_is_better_of_which_more_is_right() {
+    let config = SynthConfig {
+        criteria: 0,
+        responses: 6,
+        ..config(Split::Train, 20)
+    };
+    let right = |pair: &PreferencePair, response: usize| {
+        let goal = pair.extra["goal"].as_object().unwrap();
+        let truth = pair.extra["truth"][response].as_object().unwrap();
+        let is_right = |(name, value): &(&String, &Value)| {
+            let plain = |value: &Value| {
+                let word = value.as_str().unwrap();
+                // One cross, two crosses; a buzz, two buzzes.
+                let has_plural = ["shape", "timbre"].contains(&name.as_str());
+                word[..if has_plural { 4 } else { word.len() }].to_owned()
+            };
+            truth
+                .get(*name)
+                .is_some_and(|other| plain(other) == plain(value))
+        };
+        goal.iter().filter(is_right).count()
+    };
+    let mut groups = BTreeSet::new();
+    for pair in synthesise(&config) {
+        assert!(pair.criterion.is_none() && groups.insert(pair.group.clone()));
+        let ranking = pair.ranking.as_ref().unwrap();
+        for first in 0..6 {
+            for second in 0..6 {
+                let more = right(&pair, first).cmp(&right(&pair, second));
+                assert_eq!(ranking[second].cmp(&ranking[first]), more, "{}", pair.id);
+            }
+        }
+    }
+    assert_eq!(groups.len(), 9 * 20);
+}
+
+#[test]
 fn the_vocabulary_is_small() {
     let mut words: HashMap<String, usize> = HashMap::new();
     for text in vocabulary_sample(1).take(60_000) {

@@ -39,6 +39,9 @@ enum Outcome {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::Train(command) = &cli.command {
+        train::prepare(command);
+    }
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_env("OMNIREWARD_LOG").unwrap_or_else(|_| EnvFilter::new("warn")),

@@ -37,7 +37,7 @@ pub(crate) struct SynthArgs {
     #[arg(long, default_value_t = 100, value_name = "N")]
     scenes: usize,
 
-    /// Criteria that each scene is judged under, at most.
+    /// Criteria that each scene is judged under, at most; 0 for pairs without a criterion.
     #[arg(long, default_value_t = 4, value_name = "N")]
     criteria: usize,
 

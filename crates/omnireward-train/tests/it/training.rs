@@ -139,6 +139,41 @@ fn computing_layers_again_changes_no_bit() {
     assert_eq!(outcome(false), outcome(true));
 }
 
+#[test]
+fn micro_batches_side_by_side_are_the_same_step_for_any_number_of_threads() {
+    let base = base(Family::MiniCpmO, StoredType::F32);
+    let outcome = |threads: usize, micro: &str| {
+        let settings = format!(
+            "[train]\nparts = [\"decoder\", \"vision\", \"resampler\", \"head\"]\nsteps = 4\n\
+             batch_pairs = 18\n{micro}learning_rate = 1e-3\nwarmup_steps = 0\nhead_dropout = 0.0\n\
+             gradient_checkpointing = false\n[evaluation]\ndata = [{{ path = \"memory\" }}]\nevery = 2\n"
+        );
+        let out = tempfile::tempdir().unwrap();
+        let recipe = recipe(base.path(), &settings);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let trained = pool.install(|| run(&recipe, media_pairs(), media_pairs(), out.path()));
+        let records = metrics::read(&out.path().join(metrics::LINES)).unwrap();
+        let losses = records.iter().map(|record| match record {
+            Record::Step(step) => step.loss,
+            Record::Evaluation(evaluation) => evaluation.loss,
+        });
+        (bytes(&trained.unwrap().last), losses.collect::<Vec<f64>>())
+    };
+    let (weights, losses) = outcome(1, "micro_batch_pairs = 3\n");
+    assert_eq!(
+        (weights, losses.clone()),
+        outcome(3, "micro_batch_pairs = 3\n")
+    );
+    let (_, whole) = outcome(2, "");
+    assert_eq!(losses.len(), whole.len());
+    for (one, other) in losses.iter().zip(&whole) {
+        assert!((one - other).abs() < 1e-5, "{losses:?}, {whole:?}");
+    }
+}
+
 /// Stops at a step as a kill would: nothing after it happens.
 struct StopsAt(AtomicU64, u64);
 

@@ -62,6 +62,25 @@ pub(crate) struct BtArgs {
     pub(crate) json: bool,
 }
 
+/// Settles what cannot be changed once threads are there.
+///
+/// Where every thread has a micro-batch to itself, candle's own threads, which share the work of each operator, would
+/// only stand in their way.
+pub(crate) fn prepare(TrainCommand::Bt(args): &TrainCommand) {
+    let is_side_by_side = Recipe::read(&args.recipe, &args.overrides)
+        .is_ok_and(|recipe| recipe.train.micro_batch_pairs.is_some());
+    if is_side_by_side {
+        #[expect(
+            unsafe_code,
+            reason = "candle takes the number of its threads from the environment alone"
+        )]
+        // SAFETY: the program calls this before it starts its first thread.
+        unsafe {
+            std::env::set_var("CANDLE_NUM_THREADS", "1");
+        }
+    }
+}
+
 pub(crate) async fn train(command: TrainCommand, quiet: bool) -> Result<Outcome> {
     match command {
         TrainCommand::Bt(args) => bt(&args, quiet).await,
