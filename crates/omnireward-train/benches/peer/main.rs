@@ -105,7 +105,7 @@ fn main() -> Result<(), Error> {
         TokenPair::new(&index.to_string(), sides, media, Preference::First)
     });
     let pairs: Vec<TokenPair> = pairs.collect::<Result<_, _>>()?;
-    let mut training = TokenTraining::open(&case.checkpoint, &recipe)?;
+    let mut training = TokenTraining::open(&case.checkpoint, &recipe, case.steps)?;
     // Of frozen towers: what a second epoch finds in the cache.
     let features = training.features(&images)?;
     println!(

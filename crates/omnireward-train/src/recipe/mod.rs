@@ -11,7 +11,10 @@ use omnireward_core::Task;
 use omnireward_models::{Precision, TooLong, checkpoint::layout, processor::Preprocessing};
 use serde::{Deserialize, Serialize};
 
-use crate::{objective::Likelihood, schedule::Schedule};
+use crate::{
+    objective::{Likelihood, Objective},
+    schedule::Schedule,
+};
 
 mod check;
 mod defaults;
@@ -386,6 +389,16 @@ pub struct ObjectiveRecipe {
     pub tie: f64,
     /// The largest learning rate of that width. It follows the schedule of the model's.
     pub tie_learning_rate: f64,
+}
+
+impl ObjectiveRecipe {
+    /// What is asked of rewards.
+    pub(crate) const fn objective(&self) -> Objective {
+        Objective {
+            likelihood: self.likelihood,
+            centring: self.centring,
+        }
+    }
 }
 
 impl Default for ObjectiveRecipe {

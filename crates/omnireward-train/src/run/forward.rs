@@ -12,6 +12,7 @@ use super::data::Example;
 use crate::{
     Error, Result,
     objective::{Evaluation, Item, Objective},
+    recipe::TrainRecipe,
 };
 
 /// One example as a token tree.
@@ -105,12 +106,29 @@ impl<'a> Stream<'a> {
 /// Numbers that are dropped from the hidden states before the head, with the seed of which ones.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dropout {
-    pub(super) share: f64,
-    pub(super) seed: u64,
-    pub(super) stream: u64,
+    share: f64,
+    seed: u64,
+    stream: u64,
 }
 
 impl Dropout {
+    /// What is dropped after so many steps, in the first stream of micro-batch `piece`.
+    pub(super) fn new(train: &TrainRecipe, steps: u64, piece: usize) -> Self {
+        Self {
+            share: train.head_dropout,
+            seed: train.seed,
+            stream: (steps << 32) + ((piece as u64) << 16),
+        }
+    }
+
+    /// The same for another stream of the micro-batch.
+    pub(super) fn of_stream(self, number: usize) -> Self {
+        Self {
+            stream: self.stream + number as u64,
+            ..self
+        }
+    }
+
     /// Sets a share of the numbers to zero and enlarges the others so that the mean stays (Srivastava et al. 2014).
     fn apply(self, hidden: &Tensor) -> candle_core::Result<Tensor> {
         if self.share == 0.0 {
@@ -320,8 +338,16 @@ pub(super) struct StepMedia {
 }
 
 impl StepMedia {
+    pub(super) fn new(features: Features, are_trained: bool) -> Result<Self> {
+        if are_trained {
+            Self::trained(features)
+        } else {
+            Ok(Self::frozen(features))
+        }
+    }
+
     /// Features whose towers stay as they are.
-    pub(super) fn frozen(features: Features) -> Self {
+    fn frozen(features: Features) -> Self {
         Self {
             features,
             computed: None,
@@ -330,7 +356,7 @@ impl StepMedia {
     }
 
     /// Features that towers are to be trained by.
-    pub(super) fn trained(features: Features) -> Result<Self> {
+    fn trained(features: Features) -> Result<Self> {
         let leaf = features
             .rows
             .as_ref()

@@ -186,10 +186,7 @@ impl<'a> Run<'a> {
             rows: moment.as_ref().map_or(0, |moment| moment.rows),
             tokens: moment.as_ref().map_or(0, |moment| moment.tokens),
             seconds: moment.as_ref().map_or(0.0, |moment| moment.seconds),
-            objective: Objective {
-                likelihood,
-                centring: recipe.objective.centring,
-            },
+            objective: recipe.objective.objective(),
             held_out: held_out
                 .into_iter()
                 .map(HeldOutExamples::new)

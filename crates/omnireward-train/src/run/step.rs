@@ -42,28 +42,21 @@ impl Run<'_> {
         let source = self.source();
         let train = &self.recipe.train;
         let (learner, optimiser) = self.trainee.split(&self.objective);
-        let dropout = Dropout {
-            share: train.head_dropout,
-            seed: train.seed,
-            stream: learner.step << 16,
-        };
+        let dropout = |piece| Dropout::new(train, learner.step, piece);
         let Some(pairs) = train.micro_batch_pairs else {
-            return learner.learn_examples(&examples, &source, dropout, &mut |gradients| {
+            return learner.learn_examples(&examples, &source, dropout(0), &mut |gradients| {
                 optimiser.accumulate(&gradients)
             });
         };
         let pieces = micro_batches(&examples, pairs);
         let work = |piece: usize| {
-            let dropout = Dropout {
-                stream: dropout.stream + ((piece as u64) << 8),
-                ..dropout
-            };
             let mut gradients = Vec::new();
             let mut sink = |some| {
                 gradients.push(some);
                 Ok(())
             };
-            let learnt = learner.learn_examples(pieces[piece], &source, dropout, &mut sink)?;
+            let learnt =
+                learner.learn_examples(pieces[piece], &source, dropout(piece), &mut sink)?;
             Ok((learnt, gradients))
         };
         let mut sum = Learnt::default();
@@ -129,17 +122,10 @@ impl Learner<'_> {
         sink: &mut Sink<'_>,
     ) -> Result<Learnt> {
         let batch = prepare::batch(self.network, examples, source)?;
-        let mut media = if source.trains_media {
-            StepMedia::trained(batch.features)?
-        } else {
-            StepMedia::frozen(batch.features)
-        };
+        let mut media = StepMedia::new(batch.features, source.trains_media)?;
         let mut learnt = Learnt::default();
         for (number, stream) in batch.streams.iter().enumerate() {
-            let dropout = Dropout {
-                stream: dropout.stream + number as u64,
-                ..dropout
-            };
+            let dropout = dropout.of_stream(number);
             learnt.evaluation += self.learn(stream, &mut media, dropout, sink)?;
             learnt.rows += stream.rows().len() as u64;
             learnt.tokens += stream.tokens();

@@ -104,7 +104,7 @@ fn difference(name: &str, checkpointing: bool, rate: f64) -> f64 {
     };
     let pairs = inputs.sequences.chunks(2).enumerate().map(pair);
     let pairs: Vec<TokenPair> = pairs.collect::<Result<_>>().unwrap();
-    let mut training = TokenTraining::open(base.path(), &recipe).unwrap();
+    let mut training = TokenTraining::open(base.path(), &recipe, settings.steps).unwrap();
     let rewards = |training: &mut TokenTraining<'_>| {
         let features = training.features(&media).unwrap();
         training.rewards(&pairs, &features).unwrap()

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     Recipe, Result,
     objective::{Evaluation, Objective},
-    recipe::Length,
 };
 
 /// A training whose pairs are laid out by the caller, who has a pipeline of their own: the model, the objective and the
@@ -78,23 +77,17 @@ pub struct TokenStep {
 }
 
 impl<'a> TokenTraining<'a> {
-    /// Opens the checkpoint at `base`.
+    /// Opens the checkpoint at `base`, for `steps` steps in all: the schedule ends with them, whatever the recipe says
+    /// of the length of a training.
     ///
     /// # Errors
     ///
     /// As [`Training::run`](crate::Training::run) when it begins.
-    pub fn open(base: &Path, recipe: &'a Recipe) -> Result<Self> {
+    pub fn open(base: &Path, recipe: &'a Recipe, steps: u64) -> Result<Self> {
         Ok(Self {
-            objective: Objective {
-                likelihood: recipe.objective.likelihood,
-                centring: recipe.objective.centring,
-            },
+            objective: recipe.objective.objective(),
             trainee: Trainee::open(base, recipe)?,
-            total: match recipe.train.length() {
-                Length::Steps(steps) => steps,
-                // How many pairs an epoch has is not known here; the schedule sees one without an end.
-                Length::Epochs(_) => u64::MAX,
-            },
+            total: steps,
             recipe,
         })
     }
@@ -135,20 +128,12 @@ impl<'a> TokenTraining<'a> {
         passes: &[&[TokenPair]],
         features: &Features,
     ) -> Result<TokenStep> {
-        let mut media = if self.trainee.trains_media {
-            StepMedia::trained(features.clone())?
-        } else {
-            StepMedia::frozen(features.clone())
-        };
+        let mut media = StepMedia::new(features.clone(), self.trainee.trains_media)?;
         let mut sum = Evaluation::default();
         let (learner, optimiser) = self.trainee.split(&self.objective);
         let mut sink = |gradients| optimiser.accumulate(&gradients);
         for (number, pairs) in passes.iter().enumerate() {
-            let dropout = Dropout {
-                share: self.recipe.train.head_dropout,
-                seed: self.recipe.train.seed,
-                stream: (learner.step << 16) + number as u64,
-            };
+            let dropout = Dropout::new(&self.recipe.train, learner.step, 0).of_stream(number);
             let stream = Stream::new(pairs.iter().map(TokenPair::planted).collect());
             sum += learner.learn(&stream, &mut media, dropout, &mut sink)?;
         }

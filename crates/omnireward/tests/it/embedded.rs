@@ -1,4 +1,4 @@
-//! The reward model and the benchmark that the program carries. What is tested holds for any trained weights.
+//! The reward model and the benchmark that the program carries. What is tested holds for any weights that have learned words.
 
 use std::{fs, path::Path};
 
