@@ -17,8 +17,11 @@ use std::{
     time::Instant,
 };
 
-use omnireward_core::Preference;
-use omnireward_models::processor::MediumInput;
+use omnireward_core::{NoProgress, Preference};
+use omnireward_models::{
+    checkpoint::{Family, RandomCheckpoint, Size},
+    processor::MediumInput,
+};
 use omnireward_train::{Recipe, TokenPair, TokenTraining, optimiser::AdamWConfig};
 use serde::Deserialize;
 use serde_json::json;
@@ -34,6 +37,7 @@ type Error = Box<dyn std::error::Error>;
 /// `case.json`.
 #[derive(Deserialize)]
 struct Case {
+    kind: Kind,
     dtype: String,
     checkpoint: PathBuf,
     gradient_checkpointing: bool,
@@ -42,6 +46,13 @@ struct Case {
     steps: u64,
     parts: Vec<String>,
     optimiser: Optimiser,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Text,
+    Media,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +92,26 @@ impl Case {
         );
         Ok(Recipe::parse(&text, Path::new("case.json"), &[])?)
     }
+
+    /// Gives the checkpoint the files of a processor: no checkpoint is opened without, though tokens are all it is given.
+    fn complete(&self) -> Result<(), Error> {
+        let tiny = tempfile::tempdir()?;
+        let family = match self.kind {
+            Kind::Text => Family::Qwen2,
+            Kind::Media => Family::MiniCpmO,
+        };
+        RandomCheckpoint::new(family, Size::Tiny).write(tiny.path(), &NoProgress)?;
+        for entry in fs::read_dir(tiny.path())? {
+            let file = entry?.path();
+            let name = file.file_name().ok_or("a file has a name")?;
+            let is_weights = file.extension().is_some_and(|end| end == "safetensors");
+            let place = self.checkpoint.join(name);
+            if !is_weights && !place.exists() {
+                fs::copy(&file, place)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn main() -> Result<(), Error> {
@@ -95,6 +126,7 @@ fn main() -> Result<(), Error> {
     let folder = Path::new(folder);
     let libraries = memory("VmRSS:");
     let case: Case = serde_json::from_slice(&fs::read(folder.join("case.json"))?)?;
+    case.complete()?;
     let recipe = case.recipe()?;
     let inputs = Inputs::read(&folder.join("inputs.safetensors"))?;
     let images: Vec<MediumInput> = inputs.images.into_iter().map(MediumInput::Image).collect();
