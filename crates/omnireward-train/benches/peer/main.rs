@@ -110,6 +110,14 @@ impl Case {
                 fs::copy(&file, place)?;
             }
         }
+        if matches!(self.kind, Kind::Media) {
+            // How many rows a tile becomes, which the processor has to know.
+            let queries = json_of(&self.checkpoint.join("config.json"))?["query_num"].clone();
+            let path = self.checkpoint.join("preprocessor_config.json");
+            let mut settings = json_of(&path)?;
+            settings["image_feature_size"] = queries;
+            fs::write(&path, settings.to_string())?;
+        }
         Ok(())
     }
 }
@@ -158,6 +166,10 @@ fn main() -> Result<(), Error> {
     }
     println!("{}", json!({ "peak_bytes": memory("VmHWM:") }));
     Ok(())
+}
+
+fn json_of(path: &Path) -> Result<serde_json::Value, Error> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
 /// A line of what the system says about this process's memory, in bytes; 0 where it does not say.
