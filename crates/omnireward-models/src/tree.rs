@@ -104,13 +104,16 @@ impl TokenTree {
             })
             .collect();
         let End { segment, offset } = self.ends[sequence];
-        let mut path = vec![starts[segment]..starts[segment] + offset + 1];
-        let mut at = segment;
-        while let Some(parent) = self.segments[at].parent {
-            path.push(starts[parent]..starts[parent] + self.segments[parent].rows.len());
-            at = parent;
+        let (mut at, mut rows) = (segment, offset + 1);
+        let mut spans = Vec::new();
+        loop {
+            spans.push(starts[at]..starts[at] + rows);
+            let Some(parent) = self.segments[at].parent else {
+                break;
+            };
+            (at, rows) = (parent, self.segments[parent].rows.len());
         }
-        path.into_iter().rev().flatten().collect()
+        spans.into_iter().rev().flatten().collect()
     }
 
     fn insert(&mut self, sequence: &[Row]) -> End {

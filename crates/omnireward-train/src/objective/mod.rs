@@ -23,7 +23,10 @@ mod rao_kupper;
 #[cfg(test)]
 mod tests;
 
-use std::ops::{AddAssign, Range};
+use std::{
+    cmp::Ordering,
+    ops::{AddAssign, Range},
+};
 
 use omnireward_core::Preference;
 use serde::{Deserialize, Serialize};
@@ -63,8 +66,11 @@ impl Judgement {
             Self::Preferred(Preference::First) => Some(0),
             Self::Preferred(Preference::Second) => Some(1),
             Self::Preferred(Preference::Tie) => None,
-            Self::Probability(first) if *first == 0.5 => None,
-            Self::Probability(first) => Some(usize::from(*first < 0.5)),
+            Self::Probability(first) => match first.total_cmp(&0.5) {
+                Ordering::Greater => Some(0),
+                Ordering::Less => Some(1),
+                Ordering::Equal => None,
+            },
             Self::Ranking(ranks) => {
                 let best = ranks.iter().min()?;
                 let is_preferred = ranks.iter().any(|rank| rank != best);

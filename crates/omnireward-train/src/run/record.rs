@@ -1,6 +1,6 @@
 //! What a run is made from, beside what it makes.
 
-use std::{fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
 use serde_json::Value;
 
@@ -23,16 +23,17 @@ impl Record {
     ///
     /// Fails when `out` holds something of a run that was made from something else, or a recipe that no run has put there.
     pub(super) fn check(&self, out: &Path) -> Result<()> {
-        let recipe = out.join("recipe.toml");
-        let is_begun = out.join("record.json").exists();
-        if !state::holds_something(out)? && (is_begun || !recipe.exists()) {
+        let holds_something = state::holds_something(out)?;
+        if !holds_something && out.join("record.json").exists() {
             return Ok(());
         }
         for (name, text) in &self.0 {
             let path = out.join(name);
-            let found = fs::read_to_string(&path).map_err(|source| Error::io(&path, source))?;
-            if found != *text {
-                return Err(Error::AnotherRun { path });
+            match fs::read_to_string(&path) {
+                Ok(found) if found == *text => {}
+                Err(error) if error.kind() == ErrorKind::NotFound && !holds_something => {}
+                Ok(_) => return Err(Error::AnotherRun { path }),
+                Err(error) => return Err(Error::io(&path, error)),
             }
         }
         Ok(())
