@@ -29,9 +29,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["omnireward-core", "omnireward-models"],
     ),
     (
+        "omnireward-curate",
+        &["omnireward-core", "omnireward-data", "omnireward-media"],
+    ),
+    (
         "omnireward",
         &[
             "omnireward-core",
+            "omnireward-curate",
             "omnireward-data",
             "omnireward-eval",
             "omnireward-judges",
@@ -55,6 +60,8 @@ const BROUGHT_BY: &[(&str, &[&str])] = &[
     ("symphonia", &["omnireward-media"]),
     ("gltf", &["omnireward-media"]),
     ("parquet", &["omnireward-data"]),
+    ("datafusion", &["omnireward-curate"]),
+    ("ballista-core", &["omnireward-curate"]),
     ("rusqlite", &["omnireward-eval"]),
     ("candle-core", &["omnireward-models", "omnireward-train"]),
     ("tokenizers", &["omnireward-models"]),
