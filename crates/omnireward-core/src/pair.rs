@@ -177,6 +177,15 @@ impl PreferencePair {
         self
     }
 
+    /// The media of the prompt and then of the responses, in their order.
+    pub fn media(&self) -> impl Iterator<Item = &MediaRef> {
+        let responses = self.responses.iter().flat_map(|response| &response.parts);
+        self.prompt
+            .iter()
+            .chain(responses)
+            .filter_map(Part::as_media)
+    }
+
     /// The key that intervals are clustered by: the group, or the pair's own id.
     pub fn cluster(&self) -> &str {
         self.group.as_deref().unwrap_or(&self.id)

@@ -352,9 +352,20 @@ fn without_criteria_the_response_is_better_of_which_more_is_right() {
         goal.iter().filter(is_right).count()
     };
     let mut groups = BTreeSet::new();
+    let mut solids = 0;
     for pair in synthesise(&config) {
         assert!(pair.criterion.is_none() && groups.insert(pair.group.clone()));
         let ranking = pair.ranking.as_ref().unwrap();
+        let goal = pair.extra["goal"].as_object().unwrap();
+        assert!((0..6).any(|response| right(&pair, response) == goal.len()));
+        let shape = goal
+            .get("shape")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let is_solid = ["cube", "ball", "cone", "cyli", "ring"]
+            .iter()
+            .any(|solid| shape.starts_with(solid));
+        solids += usize::from(pair.task == Task::TI2T && is_solid);
         for first in 0..6 {
             for second in 0..6 {
                 let more = right(&pair, first).cmp(&right(&pair, second));
@@ -363,6 +374,7 @@ fn without_criteria_the_response_is_better_of_which_more_is_right() {
         }
     }
     assert_eq!(groups.len(), 9 * 20);
+    assert!((1..20).contains(&solids), "{solids}");
 }
 
 #[test]

@@ -93,6 +93,26 @@ impl TokenTree {
             .unwrap_or(0)
     }
 
+    /// For each row of a sequence, its place among the rows of all segments, one after another.
+    pub fn places(&self, sequence: usize) -> Vec<usize> {
+        let starts: Vec<usize> = self
+            .segments
+            .iter()
+            .scan(0, |start, segment| {
+                *start += segment.rows.len();
+                Some(*start - segment.rows.len())
+            })
+            .collect();
+        let End { segment, offset } = self.ends[sequence];
+        let mut path = vec![starts[segment]..starts[segment] + offset + 1];
+        let mut at = segment;
+        while let Some(parent) = self.segments[at].parent {
+            path.push(starts[parent]..starts[parent] + self.segments[parent].rows.len());
+            at = parent;
+        }
+        path.into_iter().rev().flatten().collect()
+    }
+
     fn insert(&mut self, sequence: &[Row]) -> End {
         let mut parent = None;
         let mut done = 0;

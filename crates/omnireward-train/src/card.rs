@@ -125,7 +125,7 @@ impl ModelCard<'_> {
         }
         let mut text = "## Accuracy on held-out pairs\n\n\
              In percent, on pairs whose label is not a tie unless it says otherwise, with the 95% interval of independent pairs.\n\n\
-             | set | task | accuracy | interval | pairs |\n|---|---|---:|---|---:|\n"
+             | set | after step | task | accuracy | interval | pairs |\n|---|---:|---|---:|---|---:|\n"
             .to_owned();
         for evaluation in self.evaluations {
             let tasks = evaluation
@@ -141,7 +141,7 @@ impl ModelCard<'_> {
                 .into_iter()
                 .take(if has_ties(evaluation) { 2 } else { 1 });
             for (task, agreement) in tasks.chain(all) {
-                text.push_str(&row(&evaluation.name, task, agreement));
+                text.push_str(&row(evaluation, task, agreement));
             }
         }
         text
@@ -272,15 +272,16 @@ const fn has_ties(evaluation: &EvaluationRecord) -> bool {
     evaluation.with_ties.pairs > evaluation.overall.pairs
 }
 
-fn row(set: &str, task: &str, agreement: Agreement) -> String {
+fn row(evaluation: &EvaluationRecord, task: &str, agreement: Agreement) -> String {
     let percent = |share: f64| format!("{:.1}", share * 100.0);
     let accuracy = agreement.accuracy.map_or("–".to_owned(), percent);
     let interval = agreement.interval().map_or(String::new(), |(low, high)| {
         format!("{}–{}", percent(low), percent(high))
     });
     format!(
-        "| {} | {task} | {accuracy} | {interval} | {} |\n",
-        cell(set),
+        "| {} | {} | {task} | {accuracy} | {interval} | {} |\n",
+        cell(&evaluation.name),
+        evaluation.step,
         agreement.pairs
     )
 }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong while a model is trained.
 #[derive(Debug, thiserror::Error)]
@@ -72,15 +72,33 @@ pub enum Error {
         /// How many labels there are.
         pairs: usize,
     },
-    /// A pair is longer than what goes through the model at once.
-    #[error("pair `{pair}` has {rows} rows, and `train.batch_rows` is {limit}")]
-    TooManyRows {
-        /// The pair's id.
-        pair: String,
-        /// Its rows, those that its responses share counted once.
-        rows: usize,
-        /// Rows at once.
-        limit: usize,
+    /// Words are to be learned, and no response that is the best has any.
+    #[error(
+        "`objective.language_modelling` is {share}, and no pair has a better response with words to learn"
+    )]
+    NoWords {
+        /// The share of the loss that is about words.
+        share: f64,
+    },
+    /// What a recipe asks for is for pairs with their words, not for tokens.
+    #[error("`{field}` is not for steps over tokens")]
+    NotForTokens {
+        /// The field, dotted.
+        field: &'static str,
+    },
+    /// A beginning of names is that of no tensor.
+    #[error("`train.freeze` names `{prefix}`, and no tensor of `{}` begins so", path.display())]
+    NothingToFreeze {
+        /// The beginning.
+        prefix: String,
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// Another process is training in the folder.
+    #[error("another process is training in `{}`", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
     },
     /// A loss or a gradient is infinite or no number at all.
     #[error(
@@ -149,6 +167,16 @@ pub enum Error {
     /// A tensor operation failed.
     #[error("a tensor operation failed")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// What happened to a file.
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
 }
 
 /// A few ids, and how many more there are.

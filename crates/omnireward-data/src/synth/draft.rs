@@ -24,8 +24,11 @@ const FLIPPED: f32 = 0.85;
 /// How often an attribute that is not asked about is right.
 const RIGHT: f32 = 0.8;
 
-/// How often an attribute is right where responses are compared as a whole.
+/// How often an attribute is right where responses are compared as a whole, but in one of them, in which all are.
 const RIGHT_OVERALL: f32 = 0.6;
+
+/// The share of solids among the pictures that general lists ask about, in place of flat shapes.
+const PICTURED_SOLIDS: f32 = 0.35;
 
 /// A scene with its responses and criteria, in words and attributes.
 #[derive(Clone, Debug)]
@@ -72,7 +75,7 @@ impl Draft {
             index as u64,
         ];
         let mut random = Random::new(&keys);
-        let goal = Goal::draw(task, config.split, &mut random);
+        let goal = Goal::draw(task, config, &mut random);
         let responses = config.responses.max(2);
         let plan = Plan::draw(task, &goal, config, &mut random);
         let mut truths: Vec<Truth> = (0..responses)
@@ -106,8 +109,13 @@ impl Draft {
 }
 
 impl Goal {
-    fn draw(task: Task, split: Split, random: &mut Random) -> Self {
-        let scene = Scene::draw(kind_of(task, random), split, random);
+    fn draw(task: Task, config: &SynthConfig, random: &mut Random) -> Self {
+        let kind = if task == Task::TI2T && config.criteria == 0 && random.chance(PICTURED_SOLIDS) {
+            Kind::Solid
+        } else {
+            kind_of(task, random)
+        };
+        let scene = Scene::draw(kind, config.split, random);
         if task == Task::TI2I {
             return Self::edit_of(scene, random);
         }
@@ -163,6 +171,8 @@ fn answers(task: Task, truths: &[Truth], random: &mut Random) -> Vec<String> {
 /// What is asked of a scene and how its responses are to fare.
 struct Plan {
     asked: Vec<Asked>,
+    /// The response that is right in everything, where responses are compared as a whole.
+    faultless: Option<usize>,
     /// The value that responses have where they are wrong, by attribute.
     wrong: Vec<(Attribute, u8)>,
     /// The order in which the attributes beside an edit are spoilt.
@@ -200,6 +210,7 @@ impl Plan {
         random.shuffle(&mut spoilt);
         let flaw = flaw(goal, &asked, random);
         Self {
+            faultless: asked.is_empty().then(|| random.below(responses)),
             asked,
             wrong,
             spoilt,
@@ -246,6 +257,9 @@ impl Plan {
         } else {
             RIGHT
         });
+        if self.faultless == Some(response) {
+            return true;
+        }
         let asks = |asked: &&Asked| asked.aspect.attribute(goal) == Some(attribute);
         if let Some(asked) = self.asked.iter().find(asks) {
             return asked.standing[response] > 0;

@@ -68,7 +68,8 @@ pub struct SynthConfig {
     /// Scenes of each task. Default: 100.
     pub scenes: usize,
     /// Criteria of each scene, at most. With 0 a scene is one pair without a criterion, and that response is better of
-    /// which more is right. Default: 3.
+    /// which more is right; one of them is right in everything, and some pictures that are asked about are of solids.
+    /// Default: 3.
     pub criteria: usize,
     /// Responses of each scene: 2 for pairs, more for ranked lists. Default: 2.
     pub responses: usize,

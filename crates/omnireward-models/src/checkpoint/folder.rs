@@ -18,6 +18,7 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn begin(target: &Path, replace: bool) -> Result<Self> {
         let target = std::path::absolute(target).map_err(io(target))?;
+        restore(&target)?;
         let replaces = check(&target, replace)?;
         let partial = beside(&target, "partial");
         if partial.exists() {
@@ -77,6 +78,20 @@ impl Drop for Folder {
     }
 }
 
+/// Ends a replacement that was interrupted: what was to be replaced comes back where nothing has taken its place yet, and
+/// goes where something has.
+fn restore(target: &Path) -> Result<()> {
+    let old = beside(target, "replaced");
+    if !old.exists() {
+        return Ok(());
+    }
+    if target.exists() {
+        fs::remove_dir_all(&old).map_err(io(&old))
+    } else {
+        fs::rename(&old, target).map_err(io(target))
+    }
+}
+
 /// Whether there is something to replace. Only what is a checkpoint is ever replaced, and only when that was asked for.
 fn check(target: &Path, replace: bool) -> Result<bool> {
     let is_free = match fs::read_dir(target) {
@@ -118,4 +133,43 @@ pub fn free_bytes(_path: &Path) -> Option<u64> {
 pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(folder: &Path, says: &str) {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join("config.json"), says).unwrap();
+    }
+
+    fn replace(target: &Path, says: &str) {
+        let folder = Folder::begin(target, true).unwrap();
+        fs::write(folder.path().join("config.json"), says).unwrap();
+        folder.finish().unwrap();
+        assert_eq!(
+            fs::read_to_string(target.join("config.json")).unwrap(),
+            says
+        );
+        assert!(!beside(target, "replaced").exists());
+    }
+
+    #[test]
+    fn a_replacement_that_was_interrupted_is_ended_first() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("best");
+        // Before the new one was in place: the old one is what there is.
+        checkpoint(&beside(&target, "replaced"), "first");
+        drop(Folder::begin(&target, true).unwrap());
+        assert_eq!(
+            fs::read_to_string(target.join("config.json")).unwrap(),
+            "first"
+        );
+        // While the old one was removed.
+        checkpoint(&beside(&target, "replaced"), "zeroth");
+        replace(&target, "second");
+        checkpoint(&beside(&target, "replaced"), "first");
+        replace(&target, "third");
+    }
 }

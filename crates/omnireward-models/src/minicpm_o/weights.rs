@@ -15,6 +15,14 @@ pub const AUDIO_PROJECTION: &str = "audio_projection_layer";
 /// The decoder: the level that holds `embed_tokens`, `layers` and `norm`.
 pub const DECODER: &str = "llm.model";
 
+/// The language model: the decoder, and its head beside it.
+const LANGUAGE: &str = "llm";
+
+/// The level of names that holds the language model's head.
+pub fn language(weights: &Weights, placement: &Placement) -> Scope {
+    weights.scope(LANGUAGE, placement)
+}
+
 /// The decoder's weights.
 pub fn decoder(weights: &Weights, placement: &Placement) -> Scope {
     weights.scope(DECODER, placement)

@@ -5,7 +5,7 @@ use omnireward_core::{PreferencePair, Response, Task};
 use super::reader::Reader;
 use crate::{Result, Row};
 
-/// How a conversation's last turn begins and ends, so that its words can be cut and nothing else.
+/// How a conversation's last turn begins and ends, so that its words can be told from what is the template's.
 ///
 /// Found by laying out two conversations that differ only in the words of the last turn: what they share before and
 /// after those words is the template's.
@@ -41,7 +41,7 @@ impl Closing {
     }
 
     /// The words of the last turn, if they can be told from what stands around them.
-    pub(super) fn cuttable(&self, rows: &[Row]) -> Option<Range<usize>> {
+    pub(super) fn words(&self, rows: &[Row]) -> Option<Range<usize>> {
         let end = rows.len().checked_sub(self.closing)?;
         let words = rows[..end]
             .windows(self.opening.len().max(1))

@@ -4,7 +4,7 @@ mod closing;
 mod reader;
 mod recent;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, ops::Range, path::Path, sync::Arc};
 
 use candle_core::{DType, Device, Tensor};
 use omnireward_core::{PreferencePair, Task};
@@ -194,6 +194,17 @@ impl RewardNetwork {
         })
     }
 
+    /// The same network, whose decoder also [writes](Decoder::logits), with the language-model head of `weights`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the decoder's embeddings are not its head, and there is no other.
+    pub fn with_lm_head(mut self, weights: &Weights) -> Result<Self> {
+        let scope = lm_head_scope(self.family, weights, &self.placement);
+        self.decoder = self.decoder.with_lm_head(&scope)?;
+        Ok(self)
+    }
+
     /// Which model it is.
     pub fn family(&self) -> Family {
         self.family
@@ -313,6 +324,12 @@ impl RewardNetwork {
         Ok(ops::rows(&Tensor::cat(&[embedded, table], 0)?, &places)?)
     }
 
+    /// Where the words of a sequence's last turn stand, if it is made of words alone. The first token that closes the
+    /// turn comes after them.
+    pub fn last_words(&self, rows: &[Row]) -> Option<Range<usize>> {
+        self.closing.words(rows)
+    }
+
     /// Cuts a sequence that is too long, if that is asked for and possible, and says by how much.
     fn shorten(
         &self,
@@ -323,7 +340,7 @@ impl RewardNetwork {
         let too_many = rows.len() - self.max_length;
         let cuttable = match self.too_long {
             TooLong::Refuse => None,
-            TooLong::Cut => self.closing.cuttable(rows),
+            TooLong::Cut => self.closing.words(rows),
         };
         match cuttable {
             Some(span) if span.len() >= too_many => {
@@ -351,6 +368,14 @@ fn decoder_scope(family: Family, weights: &Weights, placement: &Placement) -> Sc
     match family {
         Family::MiniCpmO => minicpm_o::weights::decoder(weights, placement),
         Family::Qwen2 | Family::Qwen3 | Family::Llama => weights.scope("model", placement),
+    }
+}
+
+/// The level of names that holds `lm_head`.
+fn lm_head_scope(family: Family, weights: &Weights, placement: &Placement) -> Scope {
+    match family {
+        Family::MiniCpmO => minicpm_o::weights::language(weights, placement),
+        Family::Qwen2 | Family::Qwen3 | Family::Llama => weights.scope("", placement),
     }
 }
 

@@ -99,8 +99,5 @@ fn whole_lines<'a>(
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
-    move |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| Error::io(path, source)
 }

@@ -25,6 +25,9 @@ pub struct StepRecord {
     pub accuracy: Option<f64>,
     /// The mean of the better response's reward less the other's; none when every label was a tie.
     pub margin: Option<f64>,
+    /// The mean of `−log p` of a word that is learned; none when none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words_loss: Option<f64>,
     /// The learning rate of the last step.
     pub rate: f64,
     /// The gradient's norm at the last step, before it was clipped.
@@ -142,7 +145,11 @@ impl StepRecord {
             ("tokens_per_second", self.tokens_per_second),
             ("tie_margin", self.tie_margin),
         ];
-        let sometimes = [("accuracy", self.accuracy), ("margin", self.margin)];
+        let sometimes = [
+            ("accuracy", self.accuracy),
+            ("margin", self.margin),
+            ("words_loss", self.words_loss),
+        ];
         always
             .into_iter()
             .chain(

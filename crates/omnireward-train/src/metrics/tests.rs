@@ -12,6 +12,7 @@ fn step(step: u64) -> Record {
         loss: 0.5,
         accuracy: Some(0.75),
         margin: None,
+        words_loss: None,
         rate: 1e-6,
         grad_norm: 2.0,
         rows: 1000,

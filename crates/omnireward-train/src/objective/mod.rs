@@ -55,6 +55,28 @@ pub enum Judgement {
     Ranking(Vec<u32>),
 }
 
+impl Judgement {
+    /// The place of the response that none is preferred to, if there is one such; the first of those that tie with it
+    /// in a ranking that prefers them to others.
+    pub fn best(&self) -> Option<usize> {
+        match self {
+            Self::Preferred(Preference::First) => Some(0),
+            Self::Preferred(Preference::Second) => Some(1),
+            Self::Preferred(Preference::Tie) => None,
+            Self::Probability(first) if *first == 0.5 => None,
+            Self::Probability(first) => Some(usize::from(*first < 0.5)),
+            Self::Ranking(ranks) => {
+                let best = ranks.iter().min()?;
+                let is_preferred = ranks.iter().any(|rank| rank != best);
+                ranks
+                    .iter()
+                    .position(|rank| rank == best)
+                    .filter(|_| is_preferred)
+            }
+        }
+    }
+}
+
 /// How rewards become probabilities of judgements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,7 +120,7 @@ pub struct Evaluation {
 }
 
 /// How rewards agree with labels, counted over comparisons of two: a ranking of `k` responses is `k(k-1)/2` of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     /// Comparisons whose label prefers one side.
     pub comparisons: u64,

@@ -527,3 +527,16 @@ fn a_preference_among_three_is_a_bug() {
     let items = [item(Judgement::Preferred(Preference::First), 3)];
     plain(Likelihood::BradleyTerry).evaluate(&[0.0; 3], &items, 0.0);
 }
+
+#[test]
+fn the_best_response_is_the_one_that_none_is_preferred_to() {
+    let best = |judgement: Judgement| judgement.best();
+    assert_eq!(best(Judgement::Preferred(Preference::First)), Some(0));
+    assert_eq!(best(Judgement::Preferred(Preference::Second)), Some(1));
+    assert_eq!(best(Judgement::Preferred(Preference::Tie)), None);
+    assert_eq!(best(Judgement::Probability(0.7)), Some(0));
+    assert_eq!(best(Judgement::Probability(0.2)), Some(1));
+    assert_eq!(best(Judgement::Probability(0.5)), None);
+    assert_eq!(best(Judgement::Ranking(vec![3, 1, 1, 2])), Some(1));
+    assert_eq!(best(Judgement::Ranking(vec![1, 1, 1])), None);
+}

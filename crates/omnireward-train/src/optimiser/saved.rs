@@ -116,8 +116,11 @@ struct SavedFile<'a> {
 
 impl<'a> SavedFile<'a> {
     fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(|source| io(path, source))?;
-        let length = file.metadata().map_err(|source| io(path, source))?.len();
+        let file = File::open(path).map_err(|source| Error::io(path, source))?;
+        let length = file
+            .metadata()
+            .map_err(|source| Error::io(path, source))?
+            .len();
         let mut file = BufReader::new(file);
         let mut size = [0; 8];
         read_exact(&mut file, &mut size, path)?;
@@ -195,7 +198,7 @@ impl<'a> SavedFile<'a> {
         let info = self.header.info(name).expect("the header was checked");
         let (start, end) = info.data_offsets;
         let seek = self.file.seek(SeekFrom::Start(self.start + start as u64));
-        seek.map_err(|source| io(self.path, source))?;
+        seek.map_err(|source| Error::io(self.path, source))?;
         let mut left = end - start;
         let mut numbers = Vec::with_capacity(left / size_of::<f32>());
         let mut bytes = vec![0; PIECE.min(left)];
@@ -211,14 +214,8 @@ impl<'a> SavedFile<'a> {
 }
 
 fn read_exact(file: &mut impl Read, bytes: &mut [u8], path: &Path) -> Result<()> {
-    file.read_exact(bytes).map_err(|source| io(path, source))
-}
-
-fn io(path: &Path, source: std::io::Error) -> Error {
-    Error::Io {
-        path: path.to_owned(),
-        source,
-    }
+    file.read_exact(bytes)
+        .map_err(|source| Error::io(path, source))
 }
 
 fn damaged(path: &Path, reason: impl Into<String>) -> Error {

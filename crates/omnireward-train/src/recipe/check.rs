@@ -10,7 +10,6 @@ use super::{
     CheckpointRecipe, DataRecipe, EvaluationRecipe, HeldOutRecipe, LoraRecipe, ModelRecipe,
     ObjectiveRecipe, Part, Recipe, TrainRecipe, fault::Fault,
 };
-use crate::objective::Likelihood;
 
 type Checked = Result<(), Fault>;
 
@@ -97,25 +96,24 @@ fn objective(objective: &ObjectiveRecipe) -> Checked {
     not_negative("objective.centring", objective.centring)?;
     not_negative("objective.tie_learning_rate", objective.tie_learning_rate)?;
     hold(
+        "objective.language_modelling",
+        objective.language_modelling,
+        (0.0..=1.0).contains(&objective.language_modelling),
+        "a share from 0 to 1",
+    )?;
+    hold(
         "objective.tie",
         objective.tie,
         objective.tie.is_finite(),
         "a finite number",
     )?;
-    if objective.tie != 0.0 && !learns_ties(objective.likelihood) {
+    if objective.tie != 0.0 && !objective.likelihood.knows_ties() {
         return Err(Fault::new(
             "objective.tie",
             "is the start of a width of ties, which only the likelihoods `davidson` and `rao-kupper` learn",
         ));
     }
     Ok(())
-}
-
-const fn learns_ties(likelihood: Likelihood) -> bool {
-    match likelihood {
-        Likelihood::Davidson | Likelihood::RaoKupper => true,
-        Likelihood::BradleyTerry | Likelihood::PlackettLuce => false,
-    }
 }
 
 fn data(data: &DataRecipe, field: &str) -> Checked {

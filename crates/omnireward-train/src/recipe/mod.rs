@@ -134,7 +134,8 @@ pub struct TrainRecipe {
     /// Pairs in a step of the optimiser.
     #[serde(default = "defaults::batch_pairs")]
     pub batch_pairs: usize,
-    /// Rows that go through the model at once; a step takes as many passes as its rows need.
+    /// Rows that go through the model at once; a step takes as many passes as its rows need, and a pair of more rows one
+    /// of its own.
     #[serde(default = "defaults::batch_rows")]
     pub batch_rows: usize,
     /// Pairs, in whole groups, that one thread takes through the model by itself while others take the next. A small
@@ -389,6 +390,13 @@ pub struct ObjectiveRecipe {
     pub tie: f64,
     /// The largest learning rate of that width. It follows the schedule of the model's.
     pub tie_learning_rate: f64,
+    /// The share `α` of a loss about words: `(1 − α)·L_preference + α·L_words`, where `L_words` is the mean of
+    /// `−log p(token | what stands before it)` over the words of the best response, added up over pairs and divided like
+    /// `L_preference`, ties counting nothing (Yang et al. 2024, "Regularizing Hidden States Enables Learning Generalizable
+    /// Reward Model for LLMs"). Where responses are media, the words are the prompt's, foretold from the medium. At 1 it
+    /// is supervised fine-tuning on the best responses. The head is the language model's own: its embeddings, which are
+    /// trained with the decoder, or a matrix that stays as it is.
+    pub language_modelling: f64,
 }
 
 impl ObjectiveRecipe {
@@ -408,6 +416,7 @@ impl Default for ObjectiveRecipe {
             centring: 0.0,
             tie: 0.0,
             tie_learning_rate: 0.01,
+            language_modelling: 0.0,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use omnireward_core::{Preference, PreferencePair};
+use omnireward_core::{Part, Preference, PreferencePair};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -46,7 +46,7 @@ impl Example {
         let margin = number(MARGIN)?.unwrap_or(0.0);
         let probability = number(PROBABILITY)?;
         let judgement = match (probability, pair.label, &pair.ranking) {
-            (Some(probability), _, None) if pair.responses.len() == 2 => {
+            (Some(probability), None, None) if pair.responses.len() == 2 => {
                 if !(0.0..=1.0).contains(&probability) {
                     let reason = format!("`{PROBABILITY}` is not from 0 to 1");
                     return Err(unusable(&pair, set, reason));
@@ -119,15 +119,40 @@ impl Examples {
     ///
     /// Fails when the likelihood can learn from none of the examples, since all are ties.
     pub(super) fn check(&self, likelihood: Likelihood) -> Result<()> {
-        let is_tie = |example: &Example| match &example.judgement {
+        let pairs = self.all.len();
+        if self.left_out(likelihood) == pairs as u64 {
+            return Err(Error::OnlyTies { pairs });
+        }
+        Ok(())
+    }
+
+    /// Examples that are ties, where the likelihood does not speak of them.
+    pub(super) fn left_out(&self, likelihood: Likelihood) -> u64 {
+        if likelihood.knows_ties() {
+            return 0;
+        }
+        let is_tie = |example: &&Example| match &example.judgement {
             Judgement::Preferred(preference) => *preference == Preference::Tie,
             Judgement::Probability(_) => false,
             Judgement::Ranking(ranks) => ranks.iter().all(|rank| *rank == ranks[0]),
         };
-        if !likelihood.knows_ties() && self.all.iter().all(is_tie) {
-            return Err(Error::OnlyTies {
-                pairs: self.all.len(),
-            });
+        self.all.iter().filter(is_tie).count() as u64
+    }
+
+    /// # Errors
+    ///
+    /// Fails when a share of the loss is about words and there are none to learn.
+    pub(super) fn check_words(&self, share: f64) -> Result<()> {
+        let has_words = |example: &Example| {
+            let pair = &example.pair;
+            example.judgement.best().is_some_and(|best| {
+                let parts = pair.prompt.iter().chain(&pair.responses[best].parts);
+                let mut words = parts.filter_map(Part::as_text);
+                words.any(|words| !words.is_empty())
+            })
+        };
+        if share > 0.0 && !self.all.iter().any(has_words) {
+            return Err(Error::NoWords { share });
         }
         Ok(())
     }

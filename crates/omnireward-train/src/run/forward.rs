@@ -1,5 +1,7 @@
 //! From examples to rewards and back to gradients.
 
+use std::ops::AddAssign;
+
 use candle_core::{DType, Tensor, Var, backprop::GradStore};
 use omnireward_core::Task;
 use omnireward_models::{
@@ -7,6 +9,7 @@ use omnireward_models::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::data::Example;
 use crate::{
@@ -21,12 +24,28 @@ pub(super) struct Planted<'a> {
     pub(super) tree: TokenTree,
     /// Which of the step's media the tree's media are.
     pub(super) media: Vec<usize>,
+    /// The words of the best response, where they are learned.
+    pub(super) words: Vec<NextWord>,
+}
+
+/// A token to be foretold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NextWord {
+    /// The row before it, by its place in the tree.
+    pub(super) after: usize,
+    /// The token.
+    pub(super) token: u32,
+    /// Tokens of the response it belongs to.
+    pub(super) of: usize,
 }
 
 /// Trees that go through the decoder together.
 pub(super) struct Stream<'a> {
     trees: Vec<Planted<'a>>,
     forest: Forest,
+    /// Rows that rewards are read at.
+    rewarded: Vec<usize>,
+    /// Rows that are read: those, and then the rows before each word that is learned.
     reads: Vec<usize>,
 }
 
@@ -42,11 +61,18 @@ impl<'a> Stream<'a> {
             })
             .collect();
         let forest = Forest::new(&placed);
-        let reads = forest.reads.iter().flatten().copied().collect();
+        let rewarded: Vec<usize> = forest.reads.iter().flatten().copied().collect();
+        let mut start = 0;
+        let words = trees.iter().flat_map(|planted| {
+            let first = start;
+            start += planted.tree.rows();
+            planted.words.iter().map(move |word| first + word.after)
+        });
         Self {
+            reads: rewarded.iter().copied().chain(words).collect(),
+            rewarded,
             trees,
             forest,
-            reads,
         }
     }
 
@@ -82,10 +108,19 @@ impl<'a> Stream<'a> {
     /// Tokens of all its sequences, those that several share counted for each.
     pub(super) fn tokens(&self) -> u64 {
         let ends = self
-            .reads
+            .rewarded
             .iter()
             .map(|&read| u64::from(self.forest.positions[read]) + 1);
         ends.sum()
+    }
+
+    /// The words that are learned, each with what a pair's loss of it counts: the mean over a response's words is one.
+    fn words(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.trees.iter().flat_map(|planted| {
+            let weight = planted.example.weight;
+            let words = planted.words.iter();
+            words.map(move |word| (word.token, weight / word.of as f64))
+        })
     }
 
     /// The task of each of its pairs.
@@ -155,6 +190,8 @@ impl Dropout {
 pub(super) struct Learner<'a> {
     pub(super) network: &'a RewardNetwork,
     pub(super) objective: &'a Objective,
+    /// The share of the loss that is about words.
+    pub(super) language_modelling: f64,
     /// The parameter of ties.
     pub(super) tie: f64,
     pub(super) checkpointing: bool,
@@ -168,13 +205,21 @@ pub(super) struct Learner<'a> {
 pub(super) type Sink<'a> = dyn FnMut(GradStore) -> Result<()> + 'a;
 
 impl Learner<'_> {
+    /// The same, for rewards alone.
+    pub(super) fn without_words(self) -> Self {
+        Self {
+            language_modelling: 0.0,
+            ..self
+        }
+    }
+
     /// The rewards of a stream, without a graph.
     pub(super) fn rewards(self, stream: &Stream<'_>, features: &Features) -> Result<Vec<f64>> {
         let decoder = self.network.decoder();
         let inputs = self
             .network
             .inputs(stream.rows(), features, &stream.media())?;
-        let pass = self.pass(stream, &inputs)?;
+        let pass = self.pass(stream, &stream.rewarded, &inputs)?;
         let mut hidden = inputs.detach();
         for stage in 0..decoder.stages() {
             hidden = decoder.stage(stage, hidden, &pass)?.detach();
@@ -190,7 +235,7 @@ impl Learner<'_> {
         media: &mut StepMedia,
         dropout: Dropout,
         sink: &mut Sink<'_>,
-    ) -> Result<Evaluation> {
+    ) -> Result<Judged> {
         if self.checkpointing {
             self.learn_by_stages(stream, media, dropout, sink)
         } else {
@@ -204,7 +249,7 @@ impl Learner<'_> {
         media: &mut StepMedia,
         dropout: Dropout,
         sink: &mut Sink<'_>,
-    ) -> Result<Evaluation> {
+    ) -> Result<Judged> {
         let decoder = self.network.decoder();
         let inputs = self
             .network
@@ -216,10 +261,10 @@ impl Learner<'_> {
             &stream.reads,
         )?;
         drop(inputs);
-        let judged = self.judge(&hidden, stream, dropout)?;
+        let (judged, loss) = self.judge(&hidden, stream, dropout)?;
         drop(hidden);
-        pull(judged.rewards, &judged.gradient, None, media, sink)?;
-        Ok(judged.evaluation)
+        loss.pull(None, media, sink)?;
+        Ok(judged)
     }
 
     /// Keeps only what goes into each layer, and computes a layer again when its gradient is wanted (Chen et al. 2016).
@@ -229,12 +274,12 @@ impl Learner<'_> {
         media: &mut StepMedia,
         dropout: Dropout,
         sink: &mut Sink<'_>,
-    ) -> Result<Evaluation> {
+    ) -> Result<Judged> {
         let decoder = self.network.decoder();
         let inputs = self
             .network
             .inputs(stream.rows(), &media.features, &stream.media())?;
-        let pass = self.pass(stream, &inputs)?;
+        let pass = self.pass(stream, &stream.reads, &inputs)?;
         let mut kept = vec![inputs.detach()];
         for stage in 0..decoder.stages() {
             let before = kept[stage].clone();
@@ -242,16 +287,12 @@ impl Learner<'_> {
         }
         let last = leaf(kept.pop())?;
         let hidden = decoder.finish(&last, &pass)?;
-        let Judged {
-            evaluation,
-            rewards,
-            gradient,
-        } = self.judge(&hidden, stream, dropout)?;
+        let (judged, loss) = self.judge(&hidden, stream, dropout)?;
         drop(hidden);
-        let mut gradient = pull(rewards, &gradient, Some(&last), media, sink)?;
+        let mut gradient = loss.pull(Some(&last), media, sink)?;
         for stage in (self.lowest_stage..self.network.decoder().stages()).rev() {
             let Some(after_gradient) = gradient else {
-                return Ok(evaluation);
+                return Ok(judged);
             };
             let before = leaf(kept.pop())?;
             let after = self
@@ -263,41 +304,147 @@ impl Learner<'_> {
         if let Some(gradient) = gradient.filter(|_| self.lowest_stage == 0) {
             pull(inputs, &gradient, None, media, sink)?;
         }
-        Ok(evaluation)
+        Ok(judged)
     }
 
-    fn pass(self, stream: &Stream<'_>, inputs: &Tensor) -> Result<Pass> {
+    fn pass(self, stream: &Stream<'_>, reads: &[usize], inputs: &Tensor) -> Result<Pass> {
         Ok(self.network.decoder().pass(
             &stream.forest.positions,
             &stream.forest.layout,
-            &stream.reads,
+            reads,
             inputs.device(),
         )?)
     }
 
-    /// What the objective makes of hidden states.
-    fn judge(self, hidden: &Tensor, stream: &Stream<'_>, dropout: Dropout) -> Result<Judged> {
-        let hidden = dropout.apply(&hidden.to_dtype(DType::F32)?)?;
-        let rewards = self.network.head().forward(&hidden)?;
+    /// What the objective makes of hidden states, and the loss that is to flow back.
+    fn judge(
+        self,
+        hidden: &Tensor,
+        stream: &Stream<'_>,
+        dropout: Dropout,
+    ) -> Result<(Judged, Loss)> {
+        let hidden = hidden.to_dtype(DType::F32)?;
+        let rewarded = dropout.apply(&hidden.narrow(0, 0, stream.rewarded.len())?)?;
+        let rewards = self.network.head().forward(&rewarded)?;
         let values: Vec<f64> = rewards
             .to_vec1::<f32>()?
             .into_iter()
             .map(f64::from)
             .collect();
         let evaluation = self.objective.evaluate(&values, &stream.items(), self.tie);
-        if !evaluation.loss.is_finite() {
+        let share = 1.0 - self.language_modelling;
+        let gradient: Vec<f32> = evaluation
+            .gradient
+            .iter()
+            .map(|&g| (share * g) as f32)
+            .collect();
+        let gradient = Tensor::from_vec(gradient, values.len(), rewards.device())?;
+        let (words, loss) = if stream.reads.len() > stream.rewarded.len() {
+            let (words, loss) = self.words(&hidden, stream)?;
+            (words, loss.and(&rewards, &gradient)?)
+        } else {
+            let loss = Loss {
+                of: rewards,
+                gradient,
+            };
+            (Words::default(), loss)
+        };
+        if !(evaluation.loss + words.loss).is_finite() {
             return Err(Error::NotFinite {
                 what: "loss",
                 step: self.step + 1,
                 pairs: stream.pairs(),
             });
         }
-        let gradient: Vec<f32> = evaluation.gradient.iter().map(|&g| g as f32).collect();
-        Ok(Judged {
-            gradient: Tensor::from_vec(gradient, values.len(), rewards.device())?,
-            evaluation,
-            rewards,
+        Ok((Judged { evaluation, words }, loss))
+    }
+
+    /// How well the words of the best responses are foretold: `−log p(word | what stands before it)`.
+    fn words(self, hidden: &Tensor, stream: &Stream<'_>) -> Result<(Words, Loss)> {
+        let first = stream.rewarded.len();
+        let hidden = hidden.narrow(0, first, stream.reads.len() - first)?;
+        let logits = self.network.decoder().logits(&hidden)?;
+        let (tokens, shares): (Vec<u32>, Vec<f64>) = stream.words().unzip();
+        let count = tokens.len();
+        let device = logits.device();
+        let highest = logits.max_keepdim(1)?.detach();
+        let shifted = logits.broadcast_sub(&highest)?;
+        let normaliser = shifted.exp()?.sum_keepdim(1)?.log()?;
+        let said = shifted.gather(&Tensor::from_vec(tokens, (count, 1), device)?, 1)?;
+        let of = (normaliser - said)?.flatten_all()?;
+        let losses = of.to_vec1::<f32>()?;
+        let gradient = shares
+            .into_iter()
+            .map(|share| (self.language_modelling * share) as f32)
+            .collect();
+        let words = Words {
+            loss: losses.into_iter().map(f64::from).sum(),
+            words: count as u64,
+        };
+        let gradient = Tensor::from_vec(gradient, count, device)?;
+        Ok((words, Loss { of, gradient }))
+    }
+}
+
+/// What a stream gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Judged {
+    pub(super) evaluation: Evaluation,
+    pub(super) words: Words,
+}
+
+impl AddAssign for Judged {
+    fn add_assign(&mut self, other: Self) {
+        self.evaluation += other.evaluation;
+        self.words += other.words;
+    }
+}
+
+/// How unlikely words were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Words {
+    /// The sum of `−log p`.
+    pub(super) loss: f64,
+    /// How many words it is over.
+    pub(super) words: u64,
+}
+
+impl Words {
+    /// The mean over words; nothing where there are none.
+    pub(super) fn mean(self) -> Option<f64> {
+        (self.words > 0).then(|| self.loss / self.words as f64)
+    }
+}
+
+impl AddAssign for Words {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.words += other.words;
+    }
+}
+
+/// Numbers at the end of the graph, with the gradient of the loss by them.
+struct Loss {
+    of: Tensor,
+    gradient: Tensor,
+}
+
+impl Loss {
+    /// The same loss, with that of other numbers.
+    fn and(self, of: &Tensor, gradient: &Tensor) -> Result<Self> {
+        Ok(Self {
+            of: Tensor::cat(&[&self.of, of], 0)?,
+            gradient: Tensor::cat(&[&self.gradient, gradient], 0)?,
         })
+    }
+
+    fn pull(
+        self,
+        of: Option<&Var>,
+        media: &mut StepMedia,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Tensor>> {
+        pull(self.of, &self.gradient, of, media, sink)
     }
 }
 
@@ -319,13 +466,6 @@ fn pull(
     let gradient = of.and_then(|of| gradients.remove(of.as_tensor()));
     sink(gradients)?;
     Ok(gradient)
-}
-
-/// The rewards of a stream, and the gradient of its loss with respect to them.
-struct Judged {
-    evaluation: Evaluation,
-    rewards: Tensor,
-    gradient: Tensor,
 }
 
 /// The features of a step's media, and where towers are trained, the gradient they receive.

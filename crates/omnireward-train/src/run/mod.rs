@@ -21,28 +21,31 @@ use std::{
 
 use omnireward_core::Progress;
 use omnireward_models::{MediaCache, checkpoint::TieMargin};
-use serde::Serialize;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use self::{
-    data::Examples,
-    evaluate::HeldOutExamples,
-    lanes::Lanes,
-    record::Record,
-    state::{Moment, io},
-    step::Learnt,
-    trainee::Trainee,
-};
 pub use self::{
     data::TrainingSet,
     evaluate::HeldOut,
     state::Best,
     tokens::{TokenPair, TokenStep, TokenTraining},
 };
+use self::{
+    data::{Example, Examples},
+    evaluate::HeldOutExamples,
+    forward::{Judged, Words},
+    lanes::Lanes,
+    record::Record,
+    state::Moment,
+    step::Learnt,
+    trainee::Trainee,
+};
 use crate::{
     Error, Recipe, Result,
     card::{CardData, ModelCard},
     metrics::{self, Agreement, EvaluationRecord, Metrics, StepRecord},
     objective::{Counts, Evaluation, Objective},
+    recipe::{Length, TrainRecipe},
 };
 
 /// A training that is to be run.
@@ -81,6 +84,8 @@ pub struct Trained {
     pub seconds: f64,
     /// The width of ties: differences of rewards below it are most likely ties; 0 when the likelihood knows none.
     pub tie_margin: f64,
+    /// Pairs whose label is a tie, of which the likelihood does not speak: they were left out.
+    pub ties_left_out: u64,
     /// Parameters that received no gradient in any step.
     pub without_gradient: Vec<String>,
 }
@@ -94,7 +99,7 @@ impl Training<'_> {
     /// or gradient is not a finite number, or the disk is full. What was saved before stays, and a run that is started
     /// again goes on from there.
     pub fn run(self, progress: &dyn Progress) -> Result<Trained> {
-        let mut run = Run::begin(self)?;
+        let mut run = Run::begin(self, progress)?;
         progress.begin("training", Some(run.total - run.trainee.step));
         let trained = run.all_steps(progress);
         progress.end();
@@ -123,6 +128,8 @@ struct Run<'a> {
     tokens: u64,
     seconds: f64,
     window: Window,
+    /// Held while this process may write to the folder.
+    _lock: File,
 }
 
 /// The steps of the epoch under way.
@@ -134,18 +141,19 @@ struct Epoch {
 }
 
 /// What happened since the last line of metrics.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Window {
     loss: f64,
     weight: f64,
     counts: Counts,
+    words: Words,
     norm: f64,
     tokens: u64,
     seconds: f64,
 }
 
 impl<'a> Run<'a> {
-    fn begin(training: Training<'a>) -> Result<Self> {
+    fn begin(training: Training<'a>, progress: &dyn Progress) -> Result<Self> {
         let Training {
             recipe,
             base,
@@ -156,11 +164,13 @@ impl<'a> Run<'a> {
             host,
             record,
         } = training;
-        fs::create_dir_all(out).map_err(|source| io(out, source))?;
+        fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
+        let lock = lock(out)?;
         let likelihood = recipe.objective.likelihood;
         let data = sets.iter().map(CardData::of).collect();
         let examples = Examples::new(sets)?;
         examples.check(likelihood)?;
+        examples.check_words(recipe.objective.language_modelling)?;
         let record = Record::new(recipe, &record);
         record.check(out)?;
         let mut trainee = Trainee::open(base, recipe)?;
@@ -171,7 +181,7 @@ impl<'a> Run<'a> {
                 Some(moment) => Metrics::resume(out, host, moment.step)?,
                 None => Metrics::create(out, host)?,
             },
-            total: 0,
+            total: total_steps(&examples, &recipe.train),
             epoch: Epoch {
                 number: 0,
                 start: 0,
@@ -195,20 +205,17 @@ impl<'a> Run<'a> {
                 Some(_) => Lanes::new(),
                 None => Lanes::default(),
             },
-            window: Window::default(),
+            window: moment.map(|moment| moment.window).unwrap_or_default(),
             recipe,
+            _lock: lock,
             out,
             cache,
             trainee,
             examples,
         };
-        run.total = run
-            .recipe
-            .train
-            .length()
-            .steps(run.epoch.steps.len() as u64);
         run.catch_up();
         run.check_room()?;
+        run.check_lengths(progress)?;
         Ok(run)
     }
 
@@ -237,7 +244,7 @@ impl<'a> Run<'a> {
         self.catch_up();
         let step = self.trainee.step + 1;
         let Learnt {
-            evaluation,
+            judged: Judged { evaluation, words },
             rows,
             tokens,
         } = self.learn()?;
@@ -256,10 +263,11 @@ impl<'a> Run<'a> {
         self.seconds += seconds;
         self.tokens += tokens;
         self.window.add(&evaluation, norm, tokens, seconds);
+        self.window.words += words;
         if step.is_multiple_of(self.recipe.train.log_every) || step == self.total {
             self.log(step, rate)?;
         }
-        progress.advance(1, &self.note(&evaluation));
+        progress.advance(1, &self.note(&evaluation, words));
         self.after(step, progress)
     }
 
@@ -321,6 +329,7 @@ impl<'a> Run<'a> {
             loss: window.loss / window.weight.max(f64::MIN_POSITIVE),
             accuracy: window.counts.accuracy(),
             margin: window.counts.mean_margin(),
+            words_loss: window.words.mean(),
             rate,
             grad_norm: window.norm,
             rows: self.rows,
@@ -332,7 +341,7 @@ impl<'a> Run<'a> {
     }
 
     /// A line beside the progress bar.
-    fn note(&self, evaluation: &Evaluation) -> String {
+    fn note(&self, evaluation: &Evaluation, words: Words) -> String {
         let share = |accuracy: f64| format!("accuracy {:.0}%", 100.0 * accuracy);
         let parts = [
             Some(format!(
@@ -344,6 +353,7 @@ impl<'a> Run<'a> {
                 .counts
                 .mean_margin()
                 .map(|margin| format!("margin {margin:+.2}")),
+            words.mean().map(|loss| format!("words {loss:.3}")),
             Some(format!(
                 "{:.0} tokens/s",
                 self.tokens as f64 / self.seconds.max(1e-9)
@@ -368,6 +378,7 @@ impl<'a> Run<'a> {
             rows: self.rows,
             tokens: self.tokens,
             seconds: self.seconds,
+            window: self.window.clone(),
         };
         state::save(&self.trainee, &moment, self.out)
     }
@@ -411,6 +422,7 @@ impl<'a> Run<'a> {
             steps: self.trainee.step,
             seconds: self.seconds,
             tie_margin: self.tie_margin(),
+            ties_left_out: self.examples.left_out(self.objective.likelihood),
             without_gradient: without_gradient.into_iter().map(str::to_owned).collect(),
         })
     }
@@ -427,8 +439,8 @@ impl<'a> Run<'a> {
     fn forget_old(&self) -> Result<()> {
         let folder = self.out.join("checkpoints");
         let mut kept = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(|source| io(&folder, source))? {
-            let entry = entry.map_err(|source| io(&folder, source))?;
+        for entry in fs::read_dir(&folder).map_err(|source| Error::io(&folder, source))? {
+            let entry = entry.map_err(|source| Error::io(&folder, source))?;
             if entry.file_name().to_string_lossy().starts_with("step-") {
                 kept.push(entry.path());
             }
@@ -436,9 +448,20 @@ impl<'a> Run<'a> {
         kept.sort();
         let keep = self.recipe.checkpoints.keep.max(1);
         for old in &kept[..kept.len().saturating_sub(keep)] {
-            fs::remove_dir_all(old).map_err(|source| io(old, source))?;
+            fs::remove_dir_all(old).map_err(|source| Error::io(old, source))?;
         }
         Ok(())
+    }
+
+    /// Fails before hours are spent when a pair of words is too long.
+    fn check_lengths(&self, progress: &dyn Progress) -> Result<()> {
+        let held_out = self.held_out.iter().flat_map(HeldOutExamples::examples);
+        let examples: Vec<&Example> = self.examples.all.iter().chain(held_out).collect();
+        progress.begin("checking lengths", None);
+        let checked =
+            prepare::check_lengths(&self.trainee.network, examples.into_par_iter(), progress);
+        progress.end();
+        checked
     }
 
     /// Fails before hours are spent when the disk cannot take what the run will write.
@@ -449,7 +472,9 @@ impl<'a> Run<'a> {
             0 => 0,
             every => (self.total / every).min(self.recipe.checkpoints.keep as u64 + 1),
         };
-        let needed = checkpoint * (checkpoints + 2) + 2 * state;
+        let all = checkpoint * (checkpoints + 2) + 2 * state;
+        // What an earlier sitting has written will be kept or replaced.
+        let needed = all.saturating_sub(bytes_in(self.out));
         match omnireward_models::checkpoint::free_bytes(self.out) {
             Some(free) if free < needed => Err(Error::NoRoom {
                 path: self.out.to_owned(),
@@ -459,6 +484,48 @@ impl<'a> Run<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Steps of the whole training. Epochs differ in length where groups do: each is as long as it is.
+fn total_steps(examples: &Examples, train: &TrainRecipe) -> u64 {
+    let epoch = |number| {
+        let steps = examples.steps(train.seed, number, train.batch_pairs);
+        steps.len() as u64
+    };
+    match train.length() {
+        Length::Steps(steps) => steps,
+        Length::Epochs(epochs) => {
+            let whole = epochs.floor() as u64;
+            let rest = epochs.fract() * epoch(whole) as f64;
+            (0..whole).map(epoch).sum::<u64>() + rest.ceil() as u64
+        }
+    }
+}
+
+/// Keeps other processes from training in the same folder.
+fn lock(out: &Path) -> Result<File> {
+    let path = out.join(".lock");
+    let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse {
+            path: out.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(Error::io(&path, source)),
+    }
+}
+
+/// Bytes of all files below a folder, as far as they can be counted.
+fn bytes_in(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_in(&entry.path()),
+        Ok(about) => about.len(),
+        Err(_) => 0,
+    };
+    entries.filter_map(|entry| entry.ok().map(bytes)).sum()
 }
 
 impl Window {

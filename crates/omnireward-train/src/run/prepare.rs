@@ -2,16 +2,18 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use omnireward_core::Progress;
 use omnireward_models::{
-    Encoded, Features, MediaCache, RewardNetwork, TokenTree, processor::MediumShape,
+    Encoded, Features, MediaCache, RewardNetwork, Sequences, TokenTree, TooLong,
+    processor::MediumShape,
 };
 use rayon::prelude::*;
 
 use super::{
     data::Example,
-    forward::{Planted, Stream},
+    forward::{Learner, NextWord, Planted, Stream},
 };
-use crate::{Error, Result};
+use crate::Result;
 
 /// How pairs are made ready.
 pub(super) struct Source<'a> {
@@ -34,14 +36,16 @@ struct Laid<'a> {
     example: &'a Example,
     tree: TokenTree,
     media: Vec<usize>,
+    words: Vec<NextWord>,
 }
 
 /// Makes examples ready. Media that several of them share, as the criteria of one scene do, are encoded once.
 pub(super) fn batch<'a>(
-    network: &RewardNetwork,
+    learner: Learner<'_>,
     examples: &[&'a Example],
     source: &Source<'_>,
 ) -> Result<Batch<'a>> {
+    let network = learner.network;
     let scenes = scenes(examples);
     let (features, shapes) = if source.trains_media {
         computed(network, examples, &scenes)?
@@ -56,15 +60,14 @@ pub(super) fn batch<'a>(
             let known: Vec<MediumShape> = media.iter().map(|(shape, _)| shape.clone()).collect();
             let sequences = network.sequences(&example.pair, &known)?;
             let tree = TokenTree::new(&sequences.rows);
-            if tree.rows() > source.batch_rows {
-                return Err(Error::TooManyRows {
-                    pair: example.pair.id.clone(),
-                    rows: tree.rows(),
-                    limit: source.batch_rows,
-                });
-            }
+            let words = if learner.language_modelling > 0.0 {
+                words_of_best(network, example, &sequences, &tree)
+            } else {
+                Vec::new()
+            };
             Ok(Laid {
                 example,
+                words,
                 tree,
                 media: media.iter().map(|&(_, index)| index).collect(),
             })
@@ -76,7 +79,56 @@ pub(super) fn batch<'a>(
     })
 }
 
-/// Packs trees, in their order, into streams of at most so many rows.
+/// The words of the last turn of the best response's sequence and the token that ends it, unless the words were cut. They
+/// are the response's, or, where responses are media, the prompt's, which follow the medium. None where no response is the
+/// best.
+fn words_of_best(
+    network: &RewardNetwork,
+    example: &Example,
+    sequences: &Sequences,
+    tree: &TokenTree,
+) -> Vec<NextWord> {
+    let Some(best) = example.judgement.best() else {
+        return Vec::new();
+    };
+    let rows = &sequences.rows[best];
+    let Some(mut words) = network.last_words(rows) else {
+        return Vec::new();
+    };
+    if sequences.cut[best] == 0 {
+        words.end += 1;
+    }
+    let places = tree.places(best);
+    let of = words.len();
+    words
+        .map(|word| NextWord {
+            after: places[word - 1],
+            token: rows[word].token,
+            of,
+        })
+        .collect()
+}
+
+/// Fails where a pair of words is longer than the model takes and may not be cut, before anything is computed. How long
+/// others are is only known when their media are read.
+pub(super) fn check_lengths<'a>(
+    network: &RewardNetwork,
+    examples: impl ParallelIterator<Item = &'a Example>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    if network.too_long() == TooLong::Cut {
+        return Ok(());
+    }
+    examples
+        .filter(|example| example.pair.media().next().is_none())
+        .try_for_each(|example| {
+            network.sequences(&example.pair, &[])?;
+            progress.advance(1, "");
+            Ok(())
+        })
+}
+
+/// Packs trees, in their order, into streams of at most so many rows; a tree of more rows is a stream of its own.
 fn streams(laid: Vec<Laid<'_>>, batch_rows: usize) -> Vec<Stream<'_>> {
     let mut streams = Vec::new();
     let mut trees = Vec::new();
@@ -91,6 +143,7 @@ fn streams(laid: Vec<Laid<'_>>, batch_rows: usize) -> Vec<Stream<'_>> {
             example: laid.example,
             tree: laid.tree,
             media: laid.media,
+            words: laid.words,
         });
     }
     if !trees.is_empty() {
@@ -115,11 +168,7 @@ fn scenes(examples: &[&Example]) -> Scenes {
         .enumerate()
         .map(|(index, example)| {
             let pair = &example.pair;
-            let parts = pair
-                .prompt
-                .iter()
-                .chain(pair.responses.iter().flat_map(|response| &response.parts));
-            let media = parts.filter_map(omnireward_core::Part::as_media).collect();
+            let media = pair.media().collect();
             *known.entry(media).or_insert_with(|| {
                 first.push(index);
                 first.len() - 1

@@ -9,7 +9,7 @@ use std::{
 use omnireward_models::weights::{Weights, write_tensors};
 use serde::{Deserialize, Serialize};
 
-use super::trainee::Trainee;
+use super::{Window, trainee::Trainee};
 use crate::{Error, Result, metrics::EvaluationRecord, optimiser::ScalarAdam};
 
 /// The numbers of a moment that are no tensors.
@@ -29,6 +29,9 @@ pub(super) struct Moment {
     pub(super) rows: u64,
     pub(super) tokens: u64,
     pub(super) seconds: f64,
+    /// What has not been written as a line of metrics yet.
+    #[serde(default)]
+    pub(super) window: Window,
 }
 
 /// An evaluation that was better than all before it.
@@ -52,22 +55,23 @@ pub(super) fn folder(out: &Path, step: u64) -> PathBuf {
 /// Writes a moment, and removes the one before when that is done.
 pub(super) fn save(trainee: &Trainee, moment: &Moment, out: &Path) -> Result<()> {
     let target = folder(out, moment.step);
+    if target.exists() {
+        // A run that was finished before is started again.
+        return Ok(());
+    }
     let partial = out.join(".state.partial");
     let _ = fs::remove_dir_all(&partial);
-    fs::create_dir_all(&partial).map_err(|source| io(&partial, source))?;
+    fs::create_dir_all(&partial).map_err(|source| Error::io(&partial, source))?;
     let values: BTreeMap<String, _> = trainee.values().into_iter().collect();
     write_tensors(&partial.join(VALUES), &values, &BTreeMap::new())?;
     trainee.optimiser.save(&partial.join(OPTIMISER))?;
     let text = serde_json::to_string_pretty(moment).expect("numbers can be written");
     let path = partial.join(MOMENT);
-    fs::write(&path, text).map_err(|source| io(&path, source))?;
-    if target.exists() {
-        fs::remove_dir_all(&target).map_err(|source| io(&target, source))?;
-    }
-    fs::rename(&partial, &target).map_err(|source| io(&target, source))?;
+    fs::write(&path, text).map_err(|source| Error::io(&path, source))?;
+    fs::rename(&partial, &target).map_err(|source| Error::io(&target, source))?;
     for (step, path) in moments(out)? {
         if step != moment.step {
-            fs::remove_dir_all(&path).map_err(|source| io(&path, source))?;
+            fs::remove_dir_all(&path).map_err(|source| Error::io(&path, source))?;
         }
     }
     Ok(())
@@ -79,7 +83,7 @@ pub(super) fn resume(trainee: &mut Trainee, out: &Path) -> Result<Option<Moment>
         return Ok(None);
     };
     let file = path.join(MOMENT);
-    let text = fs::read_to_string(&file).map_err(|source| io(&file, source))?;
+    let text = fs::read_to_string(&file).map_err(|source| Error::io(&file, source))?;
     let moment: Moment = serde_json::from_str(&text).map_err(|error| Error::Damaged {
         path: file,
         reason: format!("is not the state of a training: {error}"),
@@ -104,10 +108,10 @@ fn moments(out: &Path) -> Result<BTreeMap<u64, PathBuf>> {
     let entries = match fs::read_dir(out) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
-        Err(error) => return Err(io(out, error)),
+        Err(error) => return Err(Error::io(out, error)),
     };
     for entry in entries {
-        let entry = entry.map_err(|source| io(out, source))?;
+        let entry = entry.map_err(|source| Error::io(out, source))?;
         let name = entry.file_name();
         let step = name
             .to_string_lossy()
@@ -118,11 +122,4 @@ fn moments(out: &Path) -> Result<BTreeMap<u64, PathBuf>> {
         }
     }
     Ok(found)
-}
-
-pub(super) fn io(path: &Path, source: std::io::Error) -> Error {
-    Error::Io {
-        path: path.to_owned(),
-        source,
-    }
 }

@@ -7,7 +7,7 @@ use candle_core::backprop::GradStore;
 use super::{
     Run,
     data::Example,
-    forward::{Dropout, Learner, Sink, StepMedia},
+    forward::{Dropout, Judged, Learner, Sink, StepMedia},
     prepare::{self, Source},
     trainee::Trainee,
 };
@@ -16,7 +16,7 @@ use crate::{Error, Recipe, Result, objective::Evaluation};
 /// What pairs gave.
 #[derive(Default)]
 pub(super) struct Learnt {
-    pub(super) evaluation: Evaluation,
+    pub(super) judged: Judged,
     pub(super) rows: u64,
     /// Tokens of all sequences, those that several share counted for each.
     pub(super) tokens: u64,
@@ -24,7 +24,7 @@ pub(super) struct Learnt {
 
 impl AddAssign for Learnt {
     fn add_assign(&mut self, other: Self) {
-        self.evaluation += other.evaluation;
+        self.judged += other.judged;
         self.rows += other.rows;
         self.tokens += other.tokens;
     }
@@ -72,7 +72,8 @@ impl Run<'_> {
 }
 
 impl Trainee {
-    /// Takes a step along the gradient that the optimiser has added up, and returns the gradient's norm.
+    /// Takes a step along the gradient that the optimiser has added up, and returns the gradient's norm. Where the loss is
+    /// about no pair, the step is counted and changes nothing.
     ///
     /// # Errors
     ///
@@ -84,7 +85,13 @@ impl Trainee {
         rate: f64,
         pairs: impl FnOnce() -> Vec<String>,
     ) -> Result<f64> {
-        let scale = 1.0 / evaluation.weight.max(f64::MIN_POSITIVE);
+        if evaluation.weight == 0.0 {
+            // Nothing but ties that the likelihood does not speak of: there is no mean, and nothing to learn.
+            self.optimiser.discard();
+            self.step += 1;
+            return Ok(0.0);
+        }
+        let scale = 1.0 / evaluation.weight;
         let norm = self.optimiser.norm(scale)?;
         if !norm.is_finite() {
             return Err(Error::NotFinite {
@@ -97,7 +104,7 @@ impl Trainee {
         let share = rate / recipe.train.learning_rate;
         self.update_tie(
             share * recipe.objective.tie_learning_rate,
-            evaluation.tie_gradient * scale,
+            (1.0 - recipe.objective.language_modelling) * evaluation.tie_gradient * scale,
         );
         Ok(norm)
     }
@@ -121,12 +128,12 @@ impl Learner<'_> {
         dropout: Dropout,
         sink: &mut Sink<'_>,
     ) -> Result<Learnt> {
-        let batch = prepare::batch(self.network, examples, source)?;
+        let batch = prepare::batch(self, examples, source)?;
         let mut media = StepMedia::new(batch.features, source.trains_media)?;
         let mut learnt = Learnt::default();
         for (number, stream) in batch.streams.iter().enumerate() {
             let dropout = dropout.of_stream(number);
-            learnt.evaluation += self.learn(stream, &mut media, dropout, sink)?;
+            learnt.judged += self.learn(stream, &mut media, dropout, sink)?;
             learnt.rows += stream.rows().len() as u64;
             learnt.tokens += stream.tokens();
         }

@@ -11,7 +11,7 @@ use super::{
     trainee::Trainee,
 };
 use crate::{
-    Recipe, Result,
+    Error, Recipe, Result,
     objective::{Evaluation, Objective},
 };
 
@@ -63,6 +63,7 @@ impl TokenPair {
             example: &self.example,
             tree: self.tree.clone(),
             media: self.media.clone(),
+            words: Vec::new(),
         }
     }
 }
@@ -82,8 +83,13 @@ impl<'a> TokenTraining<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Training::run`](crate::Training::run) when it begins.
+    /// As [`Training::run`](crate::Training::run) when it begins, and when the recipe asks for words to be learned.
     pub fn open(base: &Path, recipe: &'a Recipe, steps: u64) -> Result<Self> {
+        if recipe.objective.language_modelling > 0.0 {
+            return Err(Error::NotForTokens {
+                field: "objective.language_modelling",
+            });
+        }
         Ok(Self {
             objective: recipe.objective.objective(),
             trainee: Trainee::open(base, recipe)?,
@@ -116,13 +122,26 @@ impl<'a> TokenTraining<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFinite`](crate::Error::NotFinite) when a loss or the gradient is not a finite number.
+    /// [`Error::NotFinite`] when a loss or the gradient is not a finite number; nothing of the step is kept then.
     pub fn step(&mut self, passes: &[&[TokenPair]], features: &Features) -> Result<TokenStep> {
         let rate = self.recipe.train.rate(self.trainee.step + 1, self.total);
         self.step_at(rate, passes, features)
     }
 
     pub(super) fn step_at(
+        &mut self,
+        rate: f64,
+        passes: &[&[TokenPair]],
+        features: &Features,
+    ) -> Result<TokenStep> {
+        let step = self.take(rate, passes, features);
+        if step.is_err() {
+            self.trainee.optimiser.discard();
+        }
+        step
+    }
+
+    fn take(
         &mut self,
         rate: f64,
         passes: &[&[TokenPair]],
@@ -135,7 +154,8 @@ impl<'a> TokenTraining<'a> {
         for (number, pairs) in passes.iter().enumerate() {
             let dropout = Dropout::new(&self.recipe.train, learner.step, 0).of_stream(number);
             let stream = Stream::new(pairs.iter().map(TokenPair::planted).collect());
-            sum += learner.learn(&stream, &mut media, dropout, &mut sink)?;
+            let judged = learner.learn(&stream, &mut media, dropout, &mut sink)?;
+            sum += judged.evaluation;
         }
         media.learn(&mut sink)?;
         let ids = || {

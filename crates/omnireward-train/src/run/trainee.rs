@@ -40,6 +40,7 @@ pub(super) struct Trainee {
     /// The parameter of ties, with its optimiser.
     pub(super) tie: f64,
     pub(super) tie_optimiser: ScalarAdam,
+    language_modelling: f64,
     checkpointing: bool,
     lowest_stage: usize,
     pub(super) trains_media: bool,
@@ -83,12 +84,17 @@ impl Trainee {
             too_long: recipe.model.too_long,
             ..NetworkOptions::default()
         };
-        let network = RewardNetwork::new(base, &weights, &options)?;
+        let mut network = RewardNetwork::new(base, &weights, &options)?;
+        let language_modelling = recipe.objective.language_modelling;
+        if language_modelling > 0.0 {
+            network = network.with_lm_head(&weights)?;
+        }
         Ok(Self {
             base: base.to_owned(),
             optimiser: AdamW::new(parameters(&variables), config(recipe))?,
             tie: recipe.objective.tie,
             tie_optimiser: ScalarAdam::new(config(recipe)),
+            language_modelling,
             checkpointing: recipe.train.gradient_checkpointing,
             lowest_stage: lowest_stage(&variables),
             trains_media: variables.keys().any(|name| encodes_media(name)),
@@ -114,6 +120,7 @@ impl Trainee {
         let learner = Learner {
             network: &self.network,
             objective,
+            language_modelling: self.language_modelling,
             tie: self.tie,
             checkpointing: self.checkpointing,
             lowest_stage: self.lowest_stage,
@@ -185,7 +192,7 @@ impl Trainee {
     /// Writes the adapter into a folder of its own, in PEFT's layout, where one is trained.
     pub(super) fn write_adapter(&self, out: &Path) -> Result<()> {
         if let Some(lora) = &self.lora {
-            fs::create_dir_all(out).map_err(|source| io(out, source))?;
+            fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
             lora.write(out, &self.base.display().to_string())?;
         }
         Ok(())
@@ -307,6 +314,14 @@ fn variables(
     placement: &Placement,
     recipe: &Recipe,
 ) -> Result<HashMap<String, Var>> {
+    let unknown = (recipe.train.freeze.iter())
+        .find(|prefix| !weights.names().any(|name| name.starts_with(&prefix[..])));
+    if let Some(prefix) = unknown {
+        return Err(Error::NothingToFreeze {
+            prefix: prefix.clone(),
+            path: PathBuf::from(&recipe.model.path),
+        });
+    }
     let mut variables = HashMap::new();
     let is_adapted =
         |name: &str| recipe.train.lora.is_some() && Part::of(name) == Some(Part::Language);

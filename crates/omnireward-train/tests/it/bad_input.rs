@@ -1,9 +1,15 @@
 use std::{error::Error as _, fs};
 
-use candle_core::{Device, Tensor};
-use omnireward_core::Preference;
-use omnireward_models::{checkpoint::Family, weights::StoredType};
-use omnireward_train::Error;
+use candle_core::{DType, Device, Tensor};
+use omnireward_core::{Preference, Response};
+use omnireward_models::{
+    checkpoint::Family,
+    weights::{Placement, StoredType, Weights},
+};
+use omnireward_train::{
+    Error,
+    metrics::{self, Record},
+};
 
 use crate::support::{base, recipe, run, text_pairs};
 
@@ -56,23 +62,115 @@ fn pairs_that_teach_nothing_are_named() {
 }
 
 #[test]
-fn a_pair_longer_than_the_budget_is_named() {
+fn a_pair_longer_than_the_budget_is_named_before_the_first_step() {
     let base = base(Family::Qwen2, StoredType::F32);
     let out = tempfile::tempdir().unwrap();
-    let settings = format!("{TRAIN}batch_rows = 40\n");
-    let error = told(
-        &run(
+    let mut pairs = text_pairs(64);
+    pairs[60].responses[1] = Response::text("yes, ".repeat(200));
+    let mut recipe = recipe(base.path(), TRAIN);
+    recipe.model.max_length = 300;
+    let error = told(&run(&recipe, pairs, vec![], out.path()).unwrap_err());
+    assert!(
+        error.contains("pair `t60`") && error.contains("300"),
+        "{error}"
+    );
+    let records = metrics::read(&out.path().join(metrics::LINES)).unwrap();
+    assert!(records.is_empty(), "{records:?}");
+}
+
+#[test]
+fn a_pair_of_more_rows_than_go_at_once_goes_alone() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let losses = [40, 4096].map(|rows| {
+        let out = tempfile::tempdir().unwrap();
+        let settings = format!("{TRAIN}batch_rows = {rows}\n");
+        run(
             &recipe(base.path(), &settings),
             text_pairs(8),
             vec![],
             out.path(),
         )
-        .unwrap_err(),
-    );
-    assert!(
-        error.contains("batch_rows") && error.contains("pair `t"),
-        "{error}"
-    );
+        .unwrap();
+        let records = metrics::read(&out.path().join(metrics::LINES)).unwrap();
+        let Some(Record::Step(step)) = records.last() else {
+            panic!("no step was recorded")
+        };
+        step.loss
+    });
+    assert!((losses[0] - losses[1]).abs() < 1e-6, "{losses:?}");
+}
+
+#[test]
+fn a_step_of_ties_alone_changes_nothing() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let out = tempfile::tempdir().unwrap();
+    let mut pairs = text_pairs(4);
+    pairs[0].label = Some(Preference::Tie);
+    let settings = TRAIN.replace("batch_pairs = 4", "batch_pairs = 1");
+    let trained = run(&recipe(base.path(), &settings), pairs, vec![], out.path()).unwrap();
+    assert_eq!(trained.ties_left_out, 1);
+    let weights = Weights::open(&trained.last).unwrap();
+    for name in weights.names() {
+        let info = weights.info(name).unwrap();
+        let placement = Placement {
+            device: Device::Cpu,
+            dtype: DType::F32,
+        };
+        let tensor = weights
+            .scope("", &placement)
+            .tensor(name, &info.shape)
+            .unwrap();
+        let sum = tensor.sum_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(sum.is_finite(), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_is_trained_in_once_at_a_time() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let out = tempfile::tempdir().unwrap();
+    let lock = std::fs::File::create(out.path().join(".lock")).unwrap();
+    lock.try_lock().unwrap();
+    let recipe = recipe(base.path(), TRAIN);
+    let error = told(&run(&recipe, text_pairs(8), vec![], out.path()).unwrap_err());
+    assert!(error.contains("another process is training"), "{error}");
+}
+
+#[test]
+fn a_recipe_that_lies_where_the_run_is_to_be_is_not_written_over() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("recipe.toml");
+    std::fs::write(&path, "# mine\n").unwrap();
+    let recipe = recipe(base.path(), TRAIN);
+    let error = told(&run(&recipe, text_pairs(8), vec![], out.path()).unwrap_err());
+    assert!(error.contains("recipe.toml"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "# mine\n");
+}
+
+#[test]
+fn what_is_frozen_must_be_there() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let out = tempfile::tempdir().unwrap();
+    let settings = format!("{TRAIN}freeze = [\"model.embed_token.\"]\n");
+    let recipe = recipe(base.path(), &settings);
+    let error = told(&run(&recipe, text_pairs(8), vec![], out.path()).unwrap_err());
+    assert!(error.contains("model.embed_token."), "{error}");
+}
+
+#[test]
+fn words_to_learn_must_be_there() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let out = tempfile::tempdir().unwrap();
+    let mut pairs = text_pairs(4);
+    for pair in &mut pairs {
+        pair.label = Some(Preference::Tie);
+    }
+    let settings =
+        format!("{TRAIN}[objective]\nlikelihood = \"davidson\"\nlanguage_modelling = 0.5\n");
+    let recipe = recipe(base.path(), &settings);
+    let error = told(&run(&recipe, pairs, vec![], out.path()).unwrap_err());
+    assert!(error.contains("language_modelling"), "{error}");
 }
 
 #[test]

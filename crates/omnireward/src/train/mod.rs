@@ -208,7 +208,7 @@ impl Data {
         for pair in data.dataset.pairs() {
             match pair {
                 Ok(pair) => pairs.push(pair),
-                Err(error) if self.strict => return Err(error.into()),
+                Err(error) if self.strict || !error.is_row() => return Err(error.into()),
                 Err(error) => bad.push(error_chain(&error)),
             }
             bar.advance(1, "");
@@ -253,6 +253,12 @@ fn tell(trained: &Trained, out: &Path) {
         lines.push(format!(
             "rewards closer than {:.3} are ties",
             trained.tie_margin
+        ));
+    }
+    if trained.ties_left_out > 0 {
+        lines.push(format!(
+            "{} pairs are ties, which the likelihood leaves out",
+            trained.ties_left_out
         ));
     }
     if let [first, ..] = &trained.without_gradient[..] {

@@ -63,7 +63,7 @@ fn facts(steps: &[StepRecord]) -> Vec<(String, String)> {
 fn series(steps: &[StepRecord]) -> Vec<TrainingSeries> {
     use SeriesUnit::{Number, Share};
     type Value = fn(&StepRecord) -> Option<f64>;
-    let all: [(&str, &str, SeriesUnit, bool, Value); 7] = [
+    let all: [(&str, &str, SeriesUnit, bool, Value); 8] = [
         ("loss", "The mean loss of a pair.", Number, true, |step| {
             Some(step.loss)
         }),
@@ -80,6 +80,13 @@ fn series(steps: &[StepRecord]) -> Vec<TrainingSeries> {
             Number,
             true,
             |step| step.margin,
+        ),
+        (
+            "words",
+            "The mean of −log p of a word that is learned.",
+            Number,
+            true,
+            |step| step.words_loss,
         ),
         (
             "learning rate",

@@ -120,8 +120,5 @@ fn since_epoch() -> Duration {
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
-    move |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| Error::io(path, source)
 }
