@@ -51,10 +51,12 @@ described='{path="described-pictures/pairs.jsonl"},{path="described-videos/pairs
 stage senses model.path=start train.steps=2250 train.learning_rate=1e-3 train.seed=42 objective.language_modelling=0.9 \
     "data=[{path=\"described-words/pairs.jsonl\"},$described]"
 # What criteria are is learned from words, with a few descriptions beside them so that nothing is forgotten.
-words='tasks=["T2T"]' few='max_pairs=1000'
+words='tasks=["T2T"]'
+few='{path="described-pictures/pairs.jsonl",max_pairs=2000},{path="described-videos/pairs.jsonl",max_pairs=1000}'
+few+=',{path="described-sounds/pairs.jsonl",max_pairs=2000}'
 stage words model.path=senses/last train.steps=1500 'train.parts=["decoder","head"]' train.learning_rate=1e-3 \
     train.seed=43 'train.schedule="constant"' \
-    "data=[{path=\"criteria-1/pairs.jsonl\",$words},{path=\"criteria-2/pairs.jsonl\",$words},${described//\}/,$few\}}]"
+    "data=[{path=\"criteria-1/pairs.jsonl\",$words},{path=\"criteria-2/pairs.jsonl\",$words},$few]"
 stage criteria
 
 "$program" eval --judge criteria/best --benchmark test/pairs.jsonl --preprocessing clean --out measured

@@ -83,7 +83,7 @@ fn next_steps(html: &str, run: &str) -> String {
 what this was
   A small reward model, carried by the program, judged pairs of all nine tasks:
   text, images, video, audio and 3D. The pairs are generated and their labels true by construction.
-  So far the model has learned words and sounds, and little of pictures.
+  So far the model has learned words, sounds, colours and sizes, and little of shapes and places.
   `baseline:random` and `baseline:first` look at nothing; a judge has to beat them.
   Where two criteria prefer different sides of one pair, only a judge that follows them is right.
 
