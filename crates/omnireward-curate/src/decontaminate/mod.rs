@@ -99,8 +99,7 @@ pub async fn decontaminate(
         all: &all,
         training: inputs.len(),
     };
-    let stages =
-        stages::Stages::begin(&runner, sets, &work, settings, engine.partitions, progress).await?;
+    let stages = stages::Stages::begin(&runner, sets, &work, settings, progress).await?;
     let overlaps = stages.overlaps(progress).await?;
     stages.write(&overlaps, media, progress)
 }

@@ -56,14 +56,12 @@ impl<'a> Stages<'a> {
         sets: Sets<'_>,
         work: &'a Work,
         settings: &'a DecontaminateSettings,
-        partitions: usize,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let table =
             WorkTable::open_or_make(sets.all, &work.scratch("table"), settings.strict, progress)?;
         let folder = work.scratch_folder("hashes")?;
-        let hashes =
-            MediaHashes::open_or_make(engine, &table, &folder, partitions, progress).await?;
+        let hashes = MediaHashes::open_or_make(engine, &table, &folder, progress).await?;
         Ok(Self {
             engine,
             work,

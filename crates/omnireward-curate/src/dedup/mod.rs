@@ -81,15 +81,7 @@ pub async fn dedup(
         ..engine.clone()
     })
     .await?;
-    let stages = stages::Stages::begin(
-        &runner,
-        inputs,
-        &work,
-        settings,
-        engine.partitions,
-        progress,
-    )
-    .await?;
+    let stages = stages::Stages::begin(&runner, inputs, &work, settings, progress).await?;
     let duplicates = stages.duplicates(progress).await?;
     stages.write(&duplicates, media, progress)
 }

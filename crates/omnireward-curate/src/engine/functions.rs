@@ -18,6 +18,7 @@ use datafusion::{
 };
 use omnireward_core::{MediaRef, MediaSource, Modality, error_chain};
 use omnireward_media::Limits;
+use rayon::prelude::*;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -222,13 +223,19 @@ fn media_hash() -> ScalarUDF {
         let [modalities, paths] = [0, 1].map(|index| columns[index].as_string::<i32>());
         let (mut hashes, mut faults) = (StringBuilder::new(), StringBuilder::new());
         let mut words = ListBuilder::new(UInt64Builder::new());
-        for row in 0..paths.len() {
-            let medium = if paths.is_null(row) {
-                // It is elsewhere, or nowhere: there is nothing to hash.
-                HashedMedium::default()
-            } else {
-                HashedMedium::read(modalities.value(row), Path::new(paths.value(row)))
-            };
+        // A batch is all that there is to do for a while, and decoding takes long.
+        let media: Vec<HashedMedium> = (0..paths.len())
+            .into_par_iter()
+            .map(|row| {
+                if paths.is_null(row) {
+                    // It is elsewhere, or nowhere: there is nothing to hash.
+                    HashedMedium::default()
+                } else {
+                    HashedMedium::read(modalities.value(row), Path::new(paths.value(row)))
+                }
+            })
+            .collect();
+        for medium in media {
             hashes.append_option(medium.sha256);
             faults.append_option(medium.fault);
             words.values().append_slice(&medium.words);

@@ -65,8 +65,10 @@ impl EngineConfig {
     pub(crate) fn session(&self) -> SessionConfig {
         let mut config = SessionConfig::new()
             .with_target_partitions(self.partitions)
-            .with_batch_size(4096);
+            .with_batch_size(1024);
         let options = config.options_mut();
+        // One sorter has all the memory: a union of many tables would have one for each, and none with enough.
+        options.optimizer.repartition_sorts = false;
         // The functions take plain strings.
         options.execution.parquet.schema_force_view_types = false;
         // Merging spilled rows has to find room where sorting took all.
@@ -133,7 +135,10 @@ impl Engine {
 
     /// The rows of parquet files that have the same columns.
     pub(crate) async fn table(&self, files: &[PathBuf]) -> Result<DataFrame, Error> {
-        let paths: Vec<String> = files.iter().map(|file| address(file)).collect::<Result<_, _>>()?;
+        let paths: Vec<String> = files
+            .iter()
+            .map(|file| address(file))
+            .collect::<Result<_, _>>()?;
         let options = ParquetReadOptions::default();
         Ok(self.context.read_parquet(paths, options).await?)
     }

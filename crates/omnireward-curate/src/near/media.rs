@@ -7,7 +7,6 @@ use datafusion::{
         array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder, UInt64Builder},
         datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type},
     },
-    logical_expr::Partitioning,
     prelude::{col, lit},
 };
 use futures::TryStreamExt;
@@ -45,7 +44,6 @@ impl MediaHashes {
         engine: &Engine,
         table: &WorkTable,
         folder: &Path,
-        partitions: usize,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
         let Some(file) = table.media_file() else {
@@ -58,7 +56,7 @@ impl MediaHashes {
         for start in (0..count).step_by(CHUNK as usize) {
             let path = folder.join(format!("hashes-{:06}.parquet", start / CHUNK));
             if !path.exists() {
-                hash_chunk(engine, &file, start, partitions, &path).await?;
+                hash_chunk(engine, &file, start, &path).await?;
             }
             hashes.load(&path)?;
             progress.advance(CHUNK.min(count - start), "");
@@ -160,13 +158,7 @@ fn modalities(file: &Path) -> Result<Vec<Option<Modality>>, Error> {
     Ok(modalities)
 }
 
-async fn hash_chunk(
-    engine: &Engine,
-    file: &PathBuf,
-    start: u64,
-    partitions: usize,
-    to: &Path,
-) -> Result<(), Error> {
+async fn hash_chunk(engine: &Engine, file: &PathBuf, start: u64, to: &Path) -> Result<(), Error> {
     let in_chunk = col("medium")
         .gt_eq(lit(start))
         .and(col("medium").lt(lit(start + CHUNK)));
@@ -177,8 +169,6 @@ async fn hash_chunk(
         .table(std::slice::from_ref(file))
         .await?
         .filter(in_chunk)?
-        // A chunk is one batch; it has to be dealt out for all cores to have work.
-        .repartition(Partitioning::Hash(vec![col("medium")], partitions))?
         .select(vec![col("medium"), hash.alias("hash")])?;
     let mut rows = Vec::new();
     let mut stream = engine.stream(plan).await?;

@@ -19,7 +19,11 @@ use futures::TryStreamExt;
 use omnireward_core::Progress;
 
 use super::Unit;
-use crate::{Error, engine::Engine, table::{ParquetFile, size_of}};
+use crate::{
+    Error,
+    engine::Engine,
+    table::{ParquetFile, size_of},
+};
 
 /// Candidates that are compared at once, at most; their texts are in memory.
 const CHUNK: usize = 65_536;
@@ -116,7 +120,11 @@ async fn alike(
 ) -> Result<Vec<f64>, Error> {
     progress.begin("comparing texts", Some(candidates.len() as u64));
     let mut found = Vec::with_capacity(candidates.len());
-    let chunk_rows = if candidates.is_empty() { CHUNK } else { chunk_rows(rows)? };
+    let chunk_rows = if candidates.is_empty() {
+        CHUNK
+    } else {
+        chunk_rows(rows)?
+    };
     for (index, chunk) in candidates.chunks(chunk_rows).enumerate() {
         // The engine remembers files by their names.
         let file = scratch.join(format!("candidates-{index}.parquet"));

@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// The rated answers of a record.
+#[derive(Debug)]
 pub(super) struct Completions {
     pub(super) responses: Vec<Rated>,
     /// The models whose answers were not rated, or their positions.

@@ -14,7 +14,7 @@ mod tokens;
 mod trainee;
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     time::Instant,
 };

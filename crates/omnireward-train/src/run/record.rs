@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use super::state::{self, io};
+use super::state;
 use crate::{Error, Recipe, Result};
 
 /// The files of a record with their texts.

@@ -17,7 +17,7 @@ use omnireward_models::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{forward::Learner, state::io};
+use super::forward::Learner;
 use crate::{
     Error, Recipe, Result,
     objective::Objective,

@@ -10,12 +10,13 @@ mod decontaminate;
 mod dedup;
 #[cfg(feature = "engine")]
 mod engine;
+mod export;
+mod import;
 mod lint;
 #[cfg(feature = "engine")]
 mod mix;
 #[cfg(feature = "engine")]
 mod stats;
-#[cfg(feature = "engine")]
 mod table;
 
 use anyhow::Result;
@@ -28,6 +29,10 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
+    /// Read published preference sets, or any known format, into pairs.
+    Import(import::ImportArgs),
+    /// Write pairs in the form that a trainer reads.
+    Export(export::ExportArgs),
     /// Generate pairs of all nine tasks from a seed, whose labels are true by construction.
     Synth(SynthArgs),
     /// Have one model write criteria for pairs, and others verify them.
@@ -56,6 +61,8 @@ pub(crate) enum DataCommand {
 
 pub(crate) async fn data(command: DataCommand, quiet: bool) -> Result<Outcome> {
     match command {
+        DataCommand::Import(args) => import::import(args, quiet).await,
+        DataCommand::Export(args) => export::export(args, quiet).await,
         DataCommand::Build(args) => build::build(*args, quiet).await,
         DataCommand::Lint(args) => lint::lint(args, quiet).await,
         #[cfg(feature = "engine")]

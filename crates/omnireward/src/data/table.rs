@@ -48,6 +48,7 @@ pub(crate) fn thousands(number: u64) -> String {
 }
 
 /// A share in percent.
+#[cfg(feature = "engine")]
 pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), |share| format!("{:.1}%", 100.0 * share))
 }

@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_days;
 mod data_build;
+mod data_import;
 mod data_lint;
 #[cfg(feature = "engine")]
 mod data_tables;
