@@ -12,9 +12,9 @@ pub mod engine;
 pub mod lint;
 #[cfg(feature = "engine")]
 pub mod mix;
-pub mod signature;
 #[cfg(feature = "engine")]
 mod near;
+pub mod signature;
 #[cfg(feature = "engine")]
 pub mod stats;
 #[cfg(feature = "engine")]

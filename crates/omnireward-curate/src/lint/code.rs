@@ -20,7 +20,8 @@ pub enum Code {
     EmptyResponse,
     /// The two responses are the same.
     IdenticalResponses,
-    /// A response gives back the prompt's words, or the prompt's medium as it is.
+    /// A response gives back the prompt's words, or the preferred one the prompt's medium as it is,
+    /// without a criterion that would explain it.
     ResponseEchoesPrompt,
     /// A response stops in the middle: in an open code block or bracket, or at a word that cannot be
     /// the last.

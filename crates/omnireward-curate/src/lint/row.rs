@@ -207,9 +207,12 @@ fn sameness(
     for (index, response) in pair.responses.iter().enumerate() {
         let words = normal(&joined_text(&response.parts));
         let echoes = words.chars().count() >= 20 && words == question;
+        // That a request was not carried out is what a rejected response may show.
+        let should_differ = pair.criterion.is_none() && is_preferred(pair, index);
         let same_medium = responses[index].iter().any(|medium| {
             medium.digest.is_some() && prompt.iter().any(|other| other.digest == medium.digest)
         });
+        let same_medium = same_medium && should_differ;
         if echoes || same_medium {
             let reason = if echoes {
                 "it is the prompt"
@@ -218,6 +221,14 @@ fn sameness(
             };
             findings.add(Code::ResponseEchoesPrompt, response_field(index), reason);
         }
+    }
+}
+
+fn is_preferred(pair: &PreferencePair, index: usize) -> bool {
+    match pair.label {
+        Some(Preference::First) => index == 0,
+        Some(Preference::Second) => index == 1,
+        _ => false,
     }
 }
 

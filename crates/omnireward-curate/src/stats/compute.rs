@@ -236,10 +236,7 @@ async fn add_groups(
     let cluster = engine
         .function("cluster")
         .call(vec![col("group"), col("id")]);
-    let is = |label: &str| {
-        when(col("label").eq(lit(label)), lit(1_i64))
-            .otherwise(lit(0_i64))
-    };
+    let is = |label: &str| when(col("label").eq(lit(label)), lit(1_i64)).otherwise(lit(0_i64));
     let keys = CELL.map(col).to_vec();
     let with = |more: &[&str]| {
         keys.iter()

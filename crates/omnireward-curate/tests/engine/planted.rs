@@ -41,7 +41,14 @@ fn text_edits_of_five_percent_are_found() {
     let out = folder.path().join("out");
     let inputs = [input(folder.path(), "a", &pairs)];
     let (settings, engine) = (DedupSettings::default(), engine(2));
-    let work = dedup(&inputs, &out, &settings, MediaMode::Beside, &engine, &NoProgress);
+    let work = dedup(
+        &inputs,
+        &out,
+        &settings,
+        MediaMode::Beside,
+        &engine,
+        &NoProgress,
+    );
     runtime().block_on(work).unwrap();
     let dropped = json_lines(&out.join("dropped.jsonl"));
     let right = dropped.iter().filter(|line| {

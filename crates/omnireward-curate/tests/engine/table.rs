@@ -124,8 +124,15 @@ fn a_table_is_recognised_and_an_empty_one_is_read() {
 
 #[test]
 fn real_pairs_come_back_as_they_were() {
-    for relative in ["text/judgebench", "text/pandalm", "image/edit_demo", "image/ti2t_demo"] {
-        let Some(path) = real_data(relative) else { return };
+    for relative in [
+        "text/judgebench",
+        "text/pandalm",
+        "image/edit_demo",
+        "image/ti2t_demo",
+    ] {
+        let Some(path) = real_data(relative) else {
+            return;
+        };
         let dataset = open(&path, &OpenOptions::default()).unwrap();
         let all: Vec<PreferencePair> = dataset.pairs().filter_map(Result::ok).take(100).collect();
         assert!(!all.is_empty(), "{relative}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use omnireward_media::{
     Limits, RgbImage,
     image::shrink_to_fit,
-    video::{Video, encode_gif, spread},
+    video::{Video, encode_gif},
 };
 use omnireward_testkit::real_data;
 
@@ -32,11 +32,11 @@ const REAL: [&str; 13] = [
     "media/video/demo_h264.avi",
 ];
 
-const GENERATED: usize = 30;
+const GENERATED: usize = 17;
 
 /// Frames of a copy, and its width and height at most.
-const FRAMES: usize = 12;
-const SIDE: u32 = 128;
+const FRAMES: usize = 24;
+const SIDE: u32 = 96;
 
 pub(crate) fn planted() -> Vec<Planted> {
     let mut originals = real();
@@ -56,18 +56,23 @@ fn real() -> Vec<(Vec<u8>, Vec<RgbImage>)> {
     let read = |path: &str| {
         let bytes = std::fs::read(real_data(path).unwrap()).unwrap();
         let video = Video::open(Arc::from(bytes.as_slice()), &Limits::default()).unwrap();
-        let frames = video
-            .frames_at(&spread(video.info().frames, FRAMES))
-            .unwrap();
+        let frames = video.frames_at(&evenly(video.info().frames)).unwrap();
         let frames = frames.iter().map(|frame| shrink_to_fit(frame, SIDE, SIDE));
         (bytes, frames.collect())
     };
     REAL.map(read).to_vec()
 }
 
+/// The frames that a copy with fewer of them keeps: those in the middles of equal parts.
+fn evenly(total: u64) -> Vec<u64> {
+    let parts = FRAMES as u64;
+    let middles = (0..parts).map(|part| (2 * part + 1) * total / (2 * parts));
+    middles.collect()
+}
+
 /// A view that wanders over a generated picture.
 fn moving(seed: usize) -> Vec<RgbImage> {
-    let picture = generated(500 + seed, (220, 180));
+    let picture = generated(500 + seed, (160, 130));
     let frame = |number: usize| {
         let place = number as f64 / FRAMES as f64;
         let (x, y) = if seed % 2 == 0 {
@@ -90,7 +95,7 @@ fn copies_of(original: usize, bytes: Vec<u8>, frames: &[RgbImage]) -> Vec<Plante
     };
     let copies = [
         (ORIGINAL, bytes),
-        ("12 frames of it as a GIF", gif(frames)),
+        ("24 frames of it as a GIF", gif(frames)),
         ("resized by 0.5", each(&|frame| resized(frame, 0.5))),
         ("resized by 1.5", each(&|frame| resized(frame, 1.5))),
         (

@@ -80,6 +80,12 @@ fn check(modality: Modality, planted: Vec<Planted>) {
             wanted += u64::from(is_copy);
             if !is_copy {
                 closest_stranger = closest_stranger.max(similarity);
+                if is_near && one.change == ORIGINAL && other.change == ORIGINAL {
+                    let (one, other) = (one.original, other.original);
+                    println!(
+                        "  {modality} {other} and {one} are taken for copies: {similarity:.3}"
+                    );
+                }
             } else if other.change == ORIGINAL {
                 let entry = by_change.entry(&one.change).or_insert((0, 0, 1.0));
                 entry.0 += 1;

@@ -33,7 +33,7 @@ const REAL: [&str; 20] = [
     "media/image/webp_lossless_images_simple.webp",
 ];
 
-const GENERATED: usize = 60;
+const GENERATED: usize = 30;
 
 pub(crate) fn planted() -> Vec<Planted> {
     let mut originals = real();
@@ -46,7 +46,7 @@ pub(crate) fn planted() -> Vec<Planted> {
         .collect()
 }
 
-/// The real pictures at 400 pixels, so that the test takes seconds.
+/// The real pictures at 256 pixels, so that the test takes seconds.
 fn real() -> Vec<RgbImage> {
     if real_data("image").is_none() {
         return Vec::new();
@@ -55,8 +55,8 @@ fn real() -> Vec<RgbImage> {
         let bytes = std::fs::read(real_data(path).unwrap()).unwrap();
         shrink_to_fit(
             &decode_on_white(&bytes, &Limits::default()).unwrap(),
-            400,
-            400,
+            256,
+            256,
         )
     };
     REAL.map(decode).to_vec()

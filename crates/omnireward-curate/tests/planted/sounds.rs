@@ -31,7 +31,7 @@ const REAL: [&str; 17] = [
     "media/audio/nasa_8k_stereo.mp3",
 ];
 
-const GENERATED: usize = 40;
+const GENERATED: usize = 20;
 
 pub(crate) fn planted() -> Vec<Planted> {
     let mut originals = real();

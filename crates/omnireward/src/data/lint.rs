@@ -26,7 +26,7 @@ pub(crate) struct LintArgs {
     fix: bool,
 
     /// Where the repaired set goes: `pairs.jsonl` with its media, `changes.jsonl`, and
-    /// `removed.jsonl` with the rows that are left out. The input stays as it is.
+    /// `removed/` with the rows that are left out. The input stays as it is.
     #[arg(long, value_name = "DIR", requires = "fix")]
     out: Option<PathBuf>,
 
@@ -108,7 +108,11 @@ fn repair(dataset: &Dataset, report: &LintReport, out: &Path) -> Result<Vec<Chan
         fixed.pair
     });
     write::pairs_jsonl(&out.join("pairs.jsonl"), rows)?;
-    write::pairs_jsonl(&out.join("removed.jsonl"), &removed)?;
+    // In a folder of their own: a set is all that lies in its folder.
+    let beside = out.join("removed");
+    std::fs::create_dir_all(&beside)
+        .with_context(|| format!("cannot make `{}`", beside.display()))?;
+    write::pairs_jsonl(&beside.join("pairs.jsonl"), &removed)?;
     let mut lines = String::new();
     for change in &changes {
         writeln!(lines, "{}", serde_json::to_string(change)?)?;
@@ -133,7 +137,7 @@ fn diff(changes: &[Change]) -> String {
         lines.push(format!("- {}\n", shown(&change.before)));
         lines.push(match &change.after {
             Some(after) => format!("+ {}\n", shown(after)),
-            None => "(the row is moved to removed.jsonl)\n".to_owned(),
+            None => "(the row is moved to removed/)\n".to_owned(),
         });
     }
     lines.concat()

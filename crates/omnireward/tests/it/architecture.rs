@@ -59,7 +59,7 @@ const BROUGHT_BY: &[(&str, &[&str])] = &[
     ("openh264", &["omnireward-media"]),
     ("symphonia", &["omnireward-media"]),
     ("gltf", &["omnireward-media"]),
-    ("parquet", &["omnireward-data"]),
+    ("parquet", &["omnireward-data", "omnireward-testkit"]),
     ("datafusion", &["omnireward-curate"]),
     ("ballista-core", &["omnireward-curate"]),
     ("rusqlite", &["omnireward-eval"]),

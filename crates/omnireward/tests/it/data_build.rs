@@ -235,10 +235,9 @@ fn twenty_kills_lose_nothing_and_repeat_nothing() {
         finished > 0 && recorded.len() > 100,
         "the kills came while it was under way"
     );
-    assert_eq!(
-        Trail::read(&disturbed).unwrap(),
-        Trail::read(&undisturbed).unwrap()
-    );
+    // The plans differ in the servers' ports.
+    let records = |out: &Path| Trail::read(out).unwrap().1;
+    assert!(records(&disturbed) == records(&undisturbed));
     let bytes = |out: &Path| std::fs::read(out.join("pairs.jsonl")).unwrap();
     assert!(
         bytes(&disturbed) == bytes(&undisturbed),

@@ -133,8 +133,8 @@ fn a_fix_writes_another_set_and_loses_nothing() {
         .collect();
     assert_eq!(ids, ["tea", "milk", "salt", "rice", "soup"]);
     assert!(rows("pairs.jsonl").iter().all(|row| row["note"] == "kept"));
-    assert_eq!(rows("removed.jsonl").len(), 1);
-    assert_eq!(rows("removed.jsonl")[0]["id"], "again");
+    assert_eq!(rows("removed/pairs.jsonl").len(), 1);
+    assert_eq!(rows("removed/pairs.jsonl")[0]["id"], "again");
     assert_eq!(rows("changes.jsonl").len(), 3);
 
     let again = run(&["data", "lint", "--quiet", "--json", "--input", out_name]);

@@ -178,7 +178,11 @@ impl Table {
     fn create(file: PathBuf, kind: Kind) -> Result<Self, Error> {
         let opened = File::create(&file).map_err(Error::writing(&file))?;
         let schema = Arc::new(kind.schema());
-        let bytes = ColumnPath::from(["images", "list", "item", "bytes"].map(str::to_owned).to_vec());
+        let bytes = ColumnPath::from(
+            ["images", "list", "item", "bytes"]
+                .map(str::to_owned)
+                .to_vec(),
+        );
         let features = KeyValue::new("huggingface".to_owned(), kind.features().to_string());
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
