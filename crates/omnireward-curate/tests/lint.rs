@@ -63,7 +63,7 @@ fn essay(number: usize) -> PreferencePair {
         [answer("careful"), answer("quick")],
     )
     .with_criterion("Prefers the advice that is easier to follow.")
-    .with_label(if number % 2 == 0 {
+    .with_label(if number.is_multiple_of(2) {
         Preference::First
     } else {
         Preference::Second

@@ -75,7 +75,7 @@ fn moving(seed: usize) -> Vec<RgbImage> {
     let picture = generated(500 + seed, (160, 130));
     let frame = |number: usize| {
         let place = number as f64 / FRAMES as f64;
-        let (x, y) = if seed % 2 == 0 {
+        let (x, y) = if seed.is_multiple_of(2) {
             (place, 0.3)
         } else {
             (1.0 - place, place)
