@@ -322,7 +322,12 @@ pub fn pair_record(
         put("group", json!(group));
     }
     for (field, value) in &pair.extra {
-        record.entry(field.clone()).or_insert_with(|| value.clone());
+        // A field that is called as one of the pair's own is kept under another name.
+        let free = match record.get(field) {
+            Some(_) => format!("published_{field}"),
+            None => field.clone(),
+        };
+        record.entry(free).or_insert_with(|| value.clone());
     }
     Ok(record)
 }

@@ -66,7 +66,7 @@ pub(super) fn pair(
     if let Some(text) = unused_system {
         pair.extra.insert(names.system.clone(), Value::from(text));
     }
-    pair.extra.extend(record.into_extra());
+    pair.extra.extend(source::extra(record));
     if let Some(carried) = carried {
         carried.restore(&mut pair)?;
     }

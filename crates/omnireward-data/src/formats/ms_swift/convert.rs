@@ -49,7 +49,7 @@ pub(super) fn pair(
     let mut pair = assembled(source.id(id), said, [chosen, rejected], sides, known)?;
     pair.label = Some(Preference::First);
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra.extend(record.into_extra());
+    pair.extra.extend(source::extra(record));
     if let Some(carried) = carried {
         carried.restore(&mut pair)?;
     }

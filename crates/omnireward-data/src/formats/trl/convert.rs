@@ -77,7 +77,7 @@ pub(super) fn pair(
     pair.source = record.optional_text("source")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.extra.extend(unread);
-    pair.extra.extend(record.into_extra());
+    pair.extra.extend(source::extra(record));
     if let Some(carried) = carried {
         carried.restore(&mut pair)?;
     }
