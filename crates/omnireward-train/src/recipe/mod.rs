@@ -347,12 +347,16 @@ pub enum Length {
 }
 
 impl Length {
-    /// Steps in all, when a pass over the data takes `steps_per_epoch`; a part of a step counts as one, as in
-    /// transformers' trainer.
-    pub fn steps(self, steps_per_epoch: u64) -> u64 {
+    /// Steps in all, where `epoch` says how many each pass over the data takes, counted from 0; a part of a step counts
+    /// as one, as in transformers' trainer.
+    pub fn steps(self, epoch: impl Fn(u64) -> u64) -> u64 {
         match self {
             Self::Steps(steps) => steps,
-            Self::Epochs(epochs) => (epochs * steps_per_epoch as f64).ceil() as u64,
+            Self::Epochs(epochs) => {
+                let whole = epochs.floor() as u64;
+                let rest = epochs.fract() * epoch(whole) as f64;
+                (0..whole).map(epoch).sum::<u64>() + rest.ceil() as u64
+            }
         }
     }
 }

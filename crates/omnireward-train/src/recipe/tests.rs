@@ -451,9 +451,13 @@ fn the_file_is_named_whatever_is_wrong_with_it() {
 
 #[test]
 fn lengths_and_warm_ups_are_rounded_up() {
-    assert_eq!(Length::Epochs(2.0).steps(10), 20);
-    assert_eq!(Length::Epochs(0.25).steps(10), 3);
-    assert_eq!(Length::Steps(7).steps(10), 7);
+    assert_eq!(Length::Epochs(2.0).steps(|_| 10), 20);
+    assert_eq!(Length::Epochs(0.25).steps(|_| 10), 3);
+    assert_eq!(
+        Length::Epochs(2.5).steps(|epoch| [3, 4, 5][epoch as usize]),
+        10
+    );
+    assert_eq!(Length::Steps(7).steps(|_| 10), 7);
     assert_eq!(Warmup::Ratio(0.05).steps(101), 6);
     assert_eq!(Warmup::Ratio(0.0).steps(101), 0);
     assert_eq!(Warmup::Steps(9).steps(101), 9);

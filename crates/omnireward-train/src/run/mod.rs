@@ -45,7 +45,6 @@ use crate::{
     card::{CardData, ModelCard},
     metrics::{self, Agreement, EvaluationRecord, Metrics, StepRecord},
     objective::{Counts, Evaluation, Objective},
-    recipe::{Length, TrainRecipe},
 };
 
 /// A training that is to be run.
@@ -181,7 +180,11 @@ impl<'a> Run<'a> {
                 Some(moment) => Metrics::resume(out, host, moment.step)?,
                 None => Metrics::create(out, host)?,
             },
-            total: total_steps(&examples, &recipe.train),
+            // Epochs differ in length where groups do.
+            total: recipe.train.length().steps(|number| {
+                let train = &recipe.train;
+                examples.steps(train.seed, number, train.batch_pairs).len() as u64
+            }),
             epoch: Epoch {
                 number: 0,
                 start: 0,
@@ -482,22 +485,6 @@ impl<'a> Run<'a> {
                 free,
             }),
             _ => Ok(()),
-        }
-    }
-}
-
-/// Steps of the whole training. Epochs differ in length where groups do: each is as long as it is.
-fn total_steps(examples: &Examples, train: &TrainRecipe) -> u64 {
-    let epoch = |number| {
-        let steps = examples.steps(train.seed, number, train.batch_pairs);
-        steps.len() as u64
-    };
-    match train.length() {
-        Length::Steps(steps) => steps,
-        Length::Epochs(epochs) => {
-            let whole = epochs.floor() as u64;
-            let rest = epochs.fract() * epoch(whole) as f64;
-            (0..whole).map(epoch).sum::<u64>() + rest.ceil() as u64
         }
     }
 }
