@@ -49,7 +49,7 @@ sets() {
     general "$1"
 }
 criteria() {
-    printf '{path="%s/pairs.jsonl"%s},' criteria-1 "$1" criteria-2 "$1"
+    printf '{path="%s/pairs.jsonl"%s},' criteria-all "$1"
 }
 general() {
     printf '{path="%s/pairs.jsonl"%s},' described-pictures "$1" described-videos "$1" described-sounds "$1" general "$1"

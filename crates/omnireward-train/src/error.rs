@@ -74,7 +74,7 @@ pub enum Error {
     },
     /// Words are to be learned, and no response that is the best has any.
     #[error(
-        "`objective.language_modelling` is {share}, and no pair has a better response with words to learn"
+        "`language_modelling` is {share}, and no pair has a better response with words to learn"
     )]
     NoWords {
         /// The share of the loss that is about words.

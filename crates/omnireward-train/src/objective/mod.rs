@@ -42,6 +42,8 @@ pub struct Item {
     pub judgement: Judgement,
     /// How much it counts: its loss and its gradient are multiplied by this.
     pub weight: f64,
+    /// The share of its gradient that is taken, where another loss of the same pair has the rest: 1 for all of it.
+    pub share: f64,
     /// By how much the preferred reward is to be higher before it counts as higher; 0 for none (Touvron et al.
     /// 2023, eq. 2).
     pub margin: f64,
@@ -117,9 +119,9 @@ pub struct Evaluation {
     pub loss: f64,
     /// `Σ wᵢ` over the same items.
     pub weight: f64,
-    /// The derivative of `loss` by each reward.
+    /// The derivative of `loss` by each reward, of each item its share.
     pub gradient: Vec<f64>,
-    /// The derivative of `loss` by the tie parameter.
+    /// The derivative of `loss` by the tie parameter, of each item its share.
     pub tie_gradient: f64,
     /// How the rewards agree with the labels.
     pub counts: Counts,
@@ -261,12 +263,13 @@ impl Evaluation {
     fn add(&mut self, item: &Item, loss: &ItemLoss) {
         self.loss += item.weight * loss.loss;
         self.weight += item.weight;
-        self.tie_gradient += item.weight * loss.by_tie;
+        let weight = item.share * item.weight;
+        self.tie_gradient += weight * loss.by_tie;
         for (sum, own) in self.gradient[item.responses.clone()]
             .iter_mut()
             .zip(&loss.gradient)
         {
-            *sum += item.weight * own;
+            *sum += weight * own;
         }
     }
 }

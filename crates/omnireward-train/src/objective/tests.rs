@@ -24,6 +24,7 @@ fn item(judgement: Judgement, responses: usize) -> Item {
         responses: 0..responses,
         judgement,
         weight: 1.0,
+        share: 1.0,
         margin: 0.0,
     }
 }
@@ -63,6 +64,7 @@ fn random_case(rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<Item>, f64) {
             responses: start..rewards.len(),
             judgement,
             weight: rng.random_range(0.1..2.0),
+            share: 1.0,
             margin: rng.random_range(-0.5..1.0),
         });
     }
@@ -462,6 +464,27 @@ fn parts_add_up_to_the_whole() {
         assert_eq!(sum.gradient, whole.gradient);
         assert_eq!(sum.counts.comparisons, whole.counts.comparisons);
         close(sum.counts.margin, whole.counts.margin);
+    }
+}
+
+#[test]
+fn a_share_of_the_gradient_leaves_the_loss_alone() {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let objective = plain(Likelihood::RaoKupper);
+    let (rewards, items, tie) = random_case(&mut rng);
+    let whole = objective.evaluate(&rewards, &items, tie);
+    let quarter: Vec<Item> = items
+        .into_iter()
+        .map(|item| Item {
+            share: 0.25,
+            ..item
+        })
+        .collect();
+    let found = objective.evaluate(&rewards, &quarter, tie);
+    assert_eq!((found.loss, found.weight), (whole.loss, whole.weight));
+    close(found.tie_gradient, 0.25 * whole.tie_gradient);
+    for (found, whole) in found.gradient.into_iter().zip(whole.gradient) {
+        close(found, 0.25 * whole);
     }
 }
 

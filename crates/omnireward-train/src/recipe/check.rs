@@ -82,12 +82,7 @@ fn length(train: &TrainRecipe) -> Checked {
 fn warmup(train: &TrainRecipe) -> Checked {
     match (train.warmup_ratio, train.warmup_steps) {
         (Some(_), Some(_)) => Err(both("train.warmup_ratio", "train.warmup_steps")),
-        (Some(ratio), None) => hold(
-            "train.warmup_ratio",
-            ratio,
-            (0.0..=1.0).contains(&ratio),
-            "a share from 0 to 1",
-        ),
+        (Some(ratio), None) => share("train.warmup_ratio", ratio),
         (None, _) => Ok(()),
     }
 }
@@ -95,12 +90,7 @@ fn warmup(train: &TrainRecipe) -> Checked {
 fn objective(objective: &ObjectiveRecipe) -> Checked {
     not_negative("objective.centring", objective.centring)?;
     not_negative("objective.tie_learning_rate", objective.tie_learning_rate)?;
-    hold(
-        "objective.language_modelling",
-        objective.language_modelling,
-        (0.0..=1.0).contains(&objective.language_modelling),
-        "a share from 0 to 1",
-    )?;
+    share("objective.language_modelling", objective.language_modelling)?;
     hold(
         "objective.tie",
         objective.tie,
@@ -119,6 +109,9 @@ fn objective(objective: &ObjectiveRecipe) -> Checked {
 fn data(data: &DataRecipe, field: &str) -> Checked {
     word(&format!("{field}.path"), &data.path)?;
     positive(&format!("{field}.weight"), data.weight)?;
+    if let Some(words) = data.language_modelling {
+        share(&format!("{field}.language_modelling"), words)?;
+    }
     selection(field, data.max_pairs, data.tasks.as_deref())
 }
 
@@ -183,6 +176,15 @@ fn positive(field: &str, value: f64) -> Checked {
 fn not_negative(field: &str, value: f64) -> Checked {
     let holds = value.is_finite() && value >= 0.0;
     hold(field, value, holds, "a number of at least 0")
+}
+
+fn share(field: &str, value: f64) -> Checked {
+    hold(
+        field,
+        value,
+        (0.0..=1.0).contains(&value),
+        "a share from 0 to 1",
+    )
 }
 
 fn below_one(field: &str, value: f64) -> Checked {

@@ -441,6 +441,10 @@ pub struct DataRecipe {
     /// The weight of its pairs in the loss.
     #[serde(default = "defaults::weight")]
     pub weight: f64,
+    /// The share of its pairs' loss that is about words, in place of
+    /// [`objective.language_modelling`](ObjectiveRecipe::language_modelling).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language_modelling: Option<f64>,
     /// The tasks whose pairs are taken; all of them when it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<Task>>,

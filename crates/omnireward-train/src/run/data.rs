@@ -20,6 +20,8 @@ pub struct TrainingSet {
     pub pairs: Vec<PreferencePair>,
     /// What the loss of each counts.
     pub weight: f64,
+    /// The share of their loss that is about words, in place of the recipe's `objective.language_modelling`.
+    pub language_modelling: Option<f64>,
 }
 
 /// A pair with the answer that is to be learned.
@@ -28,6 +30,8 @@ pub(super) struct Example {
     pub(super) pair: PreferencePair,
     pub(super) judgement: Judgement,
     pub(super) weight: f64,
+    /// The share of its loss that is about words.
+    pub(super) language_modelling: f64,
     pub(super) margin: f64,
 }
 
@@ -69,8 +73,16 @@ impl Example {
             pair,
             judgement,
             weight,
+            language_modelling: 0.0,
             margin,
         })
+    }
+}
+
+impl Example {
+    /// Whether a share of its loss is about words.
+    pub(super) fn learns_words(&self) -> bool {
+        self.language_modelling > 0.0
     }
 }
 
@@ -95,7 +107,8 @@ pub(super) struct Examples {
 }
 
 impl Examples {
-    pub(super) fn new(sets: Vec<TrainingSet>) -> Result<Self> {
+    /// Of sets, each with its own share of words or else with `language_modelling`.
+    pub(super) fn new(sets: Vec<TrainingSet>, language_modelling: f64) -> Result<Self> {
         let mut all = Vec::new();
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for set in sets {
@@ -109,7 +122,10 @@ impl Examples {
                     groups.len() - 1
                 });
                 groups[group].push(all.len());
-                all.push(Example::new(pair, set.weight, &set.name)?);
+                all.push(Example {
+                    language_modelling: set.language_modelling.unwrap_or(language_modelling),
+                    ..Example::new(pair, set.weight, &set.name)?
+                });
             }
         }
         Ok(Self { all, groups })
@@ -139,10 +155,15 @@ impl Examples {
         self.all.iter().filter(is_tie).count() as u64
     }
 
+    /// Whether a share of any example's loss is about words.
+    pub(super) fn have_words(&self) -> bool {
+        self.all.iter().any(Example::learns_words)
+    }
+
     /// # Errors
     ///
     /// Fails when a share of the loss is about words and there are none to learn.
-    pub(super) fn check_words(&self, share: f64) -> Result<()> {
+    pub(super) fn check_words(&self) -> Result<()> {
         let has_words = |example: &Example| {
             let pair = &example.pair;
             example.judgement.best().is_some_and(|best| {
@@ -151,10 +172,13 @@ impl Examples {
                 words.any(|words| !words.is_empty())
             })
         };
-        if share > 0.0 && !self.all.iter().any(has_words) {
-            return Err(Error::NoWords { share });
+        let mut learning = self.all.iter().filter(|example| example.learns_words());
+        match learning.clone().next() {
+            Some(first) if !learning.any(has_words) => Err(Error::NoWords {
+                share: first.language_modelling,
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The steps of an epoch: groups in an order of their own, as many to a step as make `pairs` pairs. The last step

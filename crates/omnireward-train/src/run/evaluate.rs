@@ -59,7 +59,7 @@ impl HeldOutExamples {
         let pieces: Vec<&[Example]> = self.examples.chunks(AT_ONCE).collect();
         let work = |piece: usize| {
             let examples: Vec<&Example> = pieces[piece].iter().collect();
-            let batch = prepare::batch(learner.without_words(), &examples, source)?;
+            let batch = prepare::batch(learner, &examples, source)?;
             let mut tally = Tally::default();
             for stream in &batch.streams {
                 let rewards = learner.rewards(stream, &batch.features)?;

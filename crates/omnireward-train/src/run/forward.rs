@@ -93,6 +93,7 @@ impl<'a> Stream<'a> {
                     responses,
                     judgement: planted.example.judgement.clone(),
                     weight: planted.example.weight,
+                    share: 1.0 - planted.example.language_modelling,
                     margin: planted.example.margin,
                 }
             })
@@ -114,10 +115,11 @@ impl<'a> Stream<'a> {
         ends.sum()
     }
 
-    /// The words that are learned, each with what a pair's loss of it counts: the mean over a response's words is one.
+    /// The words that are learned, each with what it counts: the words of a response count together what its pair's share
+    /// of them does.
     fn words(&self) -> impl Iterator<Item = (u32, f64)> {
         self.trees.iter().flat_map(|planted| {
-            let weight = planted.example.weight;
+            let weight = planted.example.weight * planted.example.language_modelling;
             let words = planted.words.iter();
             words.map(move |word| (word.token, weight / word.of as f64))
         })
@@ -190,8 +192,6 @@ impl Dropout {
 pub(super) struct Learner<'a> {
     pub(super) network: &'a RewardNetwork,
     pub(super) objective: &'a Objective,
-    /// The share of the loss that is about words.
-    pub(super) language_modelling: f64,
     /// The parameter of ties.
     pub(super) tie: f64,
     pub(super) checkpointing: bool,
@@ -205,14 +205,6 @@ pub(super) struct Learner<'a> {
 pub(super) type Sink<'a> = dyn FnMut(GradStore) -> Result<()> + 'a;
 
 impl Learner<'_> {
-    /// The same, for rewards alone.
-    pub(super) fn without_words(self) -> Self {
-        Self {
-            language_modelling: 0.0,
-            ..self
-        }
-    }
-
     /// The rewards of a stream, without a graph.
     pub(super) fn rewards(self, stream: &Stream<'_>, features: &Features) -> Result<Vec<f64>> {
         let decoder = self.network.decoder();
@@ -332,12 +324,7 @@ impl Learner<'_> {
             .map(f64::from)
             .collect();
         let evaluation = self.objective.evaluate(&values, &stream.items(), self.tie);
-        let share = 1.0 - self.language_modelling;
-        let gradient: Vec<f32> = evaluation
-            .gradient
-            .iter()
-            .map(|&g| (share * g) as f32)
-            .collect();
+        let gradient: Vec<f32> = evaluation.gradient.iter().map(|&g| g as f32).collect();
         let gradient = Tensor::from_vec(gradient, values.len(), rewards.device())?;
         let (words, loss) = if stream.reads.len() > stream.rewarded.len() {
             let (words, loss) = self.words(&hidden, stream)?;
@@ -364,7 +351,7 @@ impl Learner<'_> {
         let first = stream.rewarded.len();
         let hidden = hidden.narrow(0, first, stream.reads.len() - first)?;
         let logits = self.network.decoder().logits(&hidden)?;
-        let (tokens, shares): (Vec<u32>, Vec<f64>) = stream.words().unzip();
+        let (tokens, weights): (Vec<u32>, Vec<f64>) = stream.words().unzip();
         let count = tokens.len();
         let device = logits.device();
         let highest = logits.max_keepdim(1)?.detach();
@@ -373,10 +360,7 @@ impl Learner<'_> {
         let said = shifted.gather(&Tensor::from_vec(tokens, (count, 1), device)?, 1)?;
         let of = (normaliser - said)?.flatten_all()?;
         let losses = of.to_vec1::<f32>()?;
-        let gradient = shares
-            .into_iter()
-            .map(|share| (self.language_modelling * share) as f32)
-            .collect();
+        let gradient = weights.into_iter().map(|weight| weight as f32).collect();
         let words = Words {
             loss: losses.into_iter().map(f64::from).sum(),
             words: count as u64,

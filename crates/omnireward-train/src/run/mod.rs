@@ -167,12 +167,12 @@ impl<'a> Run<'a> {
         let lock = lock(out)?;
         let likelihood = recipe.objective.likelihood;
         let data = sets.iter().map(CardData::of).collect();
-        let examples = Examples::new(sets)?;
+        let examples = Examples::new(sets, recipe.objective.language_modelling)?;
         examples.check(likelihood)?;
-        examples.check_words(recipe.objective.language_modelling)?;
+        examples.check_words()?;
         let record = Record::new(recipe, &record);
         record.check(out)?;
-        let mut trainee = Trainee::open(base, recipe)?;
+        let mut trainee = Trainee::open(base, recipe, examples.have_words())?;
         let mut moment = state::resume(&mut trainee, out)?;
         record.write(out)?;
         let mut run = Self {

@@ -60,7 +60,7 @@ pub(super) fn batch<'a>(
             let known: Vec<MediumShape> = media.iter().map(|(shape, _)| shape.clone()).collect();
             let sequences = network.sequences(&example.pair, &known)?;
             let tree = TokenTree::new(&sequences.rows);
-            let words = if learner.language_modelling > 0.0 {
+            let words = if example.learns_words() {
                 words_of_best(network, example, &sequences, &tree)
             } else {
                 Vec::new()

@@ -104,7 +104,7 @@ impl Trainee {
         let share = rate / recipe.train.learning_rate;
         self.update_tie(
             share * recipe.objective.tie_learning_rate,
-            (1.0 - recipe.objective.language_modelling) * evaluation.tie_gradient * scale,
+            evaluation.tie_gradient * scale,
         );
         Ok(norm)
     }

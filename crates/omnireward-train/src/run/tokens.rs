@@ -92,7 +92,7 @@ impl<'a> TokenTraining<'a> {
         }
         Ok(Self {
             objective: recipe.objective.objective(),
-            trainee: Trainee::open(base, recipe)?,
+            trainee: Trainee::open(base, recipe, false)?,
             total: steps,
             recipe,
         })

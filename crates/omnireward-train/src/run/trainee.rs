@@ -40,7 +40,6 @@ pub(super) struct Trainee {
     /// The parameter of ties, with its optimiser.
     pub(super) tie: f64,
     pub(super) tie_optimiser: ScalarAdam,
-    language_modelling: f64,
     checkpointing: bool,
     lowest_stage: usize,
     pub(super) trains_media: bool,
@@ -48,13 +47,13 @@ pub(super) struct Trainee {
 }
 
 impl Trainee {
-    /// Opens the checkpoint at `base`.
+    /// Opens the checkpoint at `base`, with the language model's own head where it is to learn words.
     ///
     /// # Errors
     ///
     /// Fails when the checkpoint cannot be opened, when it lacks a head and the recipe makes none, when it has one and
     /// the recipe would make another, and when the recipe's parts are not in it.
-    pub(super) fn open(base: &Path, recipe: &Recipe) -> Result<Self> {
+    pub(super) fn open(base: &Path, recipe: &Recipe, learns_words: bool) -> Result<Self> {
         let opened = Weights::open(base)?;
         let stored = with_head(&opened, base, recipe)?;
         let placement = Placement {
@@ -85,8 +84,7 @@ impl Trainee {
             ..NetworkOptions::default()
         };
         let mut network = RewardNetwork::new(base, &weights, &options)?;
-        let language_modelling = recipe.objective.language_modelling;
-        if language_modelling > 0.0 {
+        if learns_words {
             network = network.with_lm_head(&weights)?;
         }
         Ok(Self {
@@ -94,7 +92,6 @@ impl Trainee {
             optimiser: AdamW::new(parameters(&variables), config(recipe))?,
             tie: recipe.objective.tie,
             tie_optimiser: ScalarAdam::new(config(recipe)),
-            language_modelling,
             checkpointing: recipe.train.gradient_checkpointing,
             lowest_stage: lowest_stage(&variables),
             trains_media: variables.keys().any(|name| encodes_media(name)),
@@ -120,7 +117,6 @@ impl Trainee {
         let learner = Learner {
             network: &self.network,
             objective,
-            language_modelling: self.language_modelling,
             tie: self.tie,
             checkpointing: self.checkpointing,
             lowest_stage: self.lowest_stage,

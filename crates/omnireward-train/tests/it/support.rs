@@ -97,6 +97,7 @@ pub(crate) fn run_with(
             name: "memory".to_owned(),
             pairs,
             weight: 1.0,
+            language_modelling: None,
         }],
         held_out: held_out.into_iter().collect(),
         cache: &MediaCache::in_memory(64 << 20),

@@ -1,15 +1,18 @@
 //! Learning to write the best response, beside or in place of preferring it.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use candle_core::{DType, Device};
-use omnireward_core::{Preference, PreferencePair};
+use omnireward_core::{NoProgress, Preference, PreferencePair};
 use omnireward_models::{
     Features, Forest, MediaCache, NetworkOptions, RewardNetwork, TokenTree,
     checkpoint::Family,
     weights::{Placement, StoredType, Weights},
 };
-use omnireward_train::metrics::{self, Record, StepRecord};
+use omnireward_train::{
+    Training, TrainingSet,
+    metrics::{self, Record, StepRecord},
+};
 
 use crate::support::{base, media_pairs, recipe, run, text_pairs};
 
@@ -113,6 +116,35 @@ fn what_is_learned_is_written() {
     let steps = steps(out.path());
     let [first, last] = [&steps[0], &steps[29]].map(|step| step.words_loss.unwrap());
     assert!(last < first / 10.0, "{first} to {last}");
+}
+
+#[test]
+fn a_set_can_have_a_share_of_words_of_its_own() {
+    let base = base(Family::Qwen2, StoredType::F32);
+    let trained = |of_all: f64, of_set: Option<f64>| {
+        let out = tempfile::tempdir().unwrap();
+        let settings = ONLY_WORDS.replace("= 1.0", &format!("= {of_all:?}"));
+        let training = Training {
+            recipe: &recipe(base.path(), &settings),
+            base: base.path(),
+            sets: vec![TrainingSet {
+                name: "memory".to_owned(),
+                pairs: text_pairs(4),
+                weight: 1.0,
+                language_modelling: of_set,
+            }],
+            held_out: Vec::new(),
+            cache: &MediaCache::in_memory(1 << 20),
+            out: out.path(),
+            host: "test",
+            record: serde_json::json!({}),
+        };
+        training.run(&NoProgress).unwrap();
+        fs::read(out.path().join("last/model.safetensors")).unwrap()
+    };
+    let expected = trained(0.5, None);
+    assert!(trained(0.0, Some(0.5)) == expected);
+    assert!(trained(0.5, Some(0.0)) != expected);
 }
 
 #[test]

@@ -114,6 +114,7 @@ async fn bt(args: &BtArgs, quiet: bool) -> Result<Outcome> {
             name: set.path.clone(),
             pairs: data.pairs(&set.into()).await?,
             weight: set.weight,
+            language_modelling: set.language_modelling,
         });
     }
     let mut held_out = Vec::new();
