@@ -121,7 +121,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The folder was begun with another recipe or other data.
+    /// The folder was begun with another recipe, another model or other data.
     #[error("`{}` says that this folder holds another run; give another folder or remove it", path.display())]
     AnotherRun {
         /// The file that differs.

@@ -109,6 +109,20 @@ impl Damage {
     pub(super) const fn set(&mut self, defect: Defect, level: u8) {
         self.0[defect as usize] = level;
     }
+
+    /// The first defect that is there, with how strong it is.
+    pub(super) fn first(&self) -> Option<(Defect, u8)> {
+        let levels = Defect::ALL.map(|defect| (defect, self.level(defect)));
+        levels.into_iter().find(|&(_, level)| level > 0)
+    }
+
+    /// The first defect in the records of the truth, as in `blur 2`, or `none`.
+    fn summary(&self) -> String {
+        self.first().map_or_else(
+            || "none".to_owned(),
+            |(defect, level)| format!("{} {level}", defect.name()),
+        )
+    }
 }
 
 /// A property of the writing of an answer.
@@ -137,7 +151,7 @@ pub(super) enum Aspect {
     Quality,
     /// How much there is of a property of the writing.
     Style(Trait),
-    /// How many attributes are right; what is compared without a criterion.
+    /// How many attributes are right, and the damage; what is compared without a criterion.
     Overall,
 }
 
@@ -148,6 +162,8 @@ pub(super) struct Goal {
     pub(super) scene: Scene,
     /// Of an edit, what is to be changed, and the picture before it.
     pub(super) edit: Option<(Attribute, Scene)>,
+    /// What is wrong with the medium that is asked about, where answers say it.
+    pub(super) damage: Option<Damage>,
 }
 
 /// What a response is.
@@ -155,6 +171,7 @@ pub(super) struct Goal {
 pub(super) struct Truth {
     /// What it shows or states.
     pub(super) scene: Scene,
+    /// What is wrong with it, or is said to be.
     pub(super) damage: Damage,
     pub(super) style: Style,
 }
@@ -193,8 +210,10 @@ impl Aspect {
             Self::Style(Trait::Economy) => -i32::from(truth.style.repeats),
             Self::Overall => {
                 let told = goal.scene.told();
-                told.filter(|&attribute| truth.scene.has(attribute) && right(attribute))
-                    .count() as i32
+                let attributes =
+                    told.filter(|&attribute| truth.scene.has(attribute) && right(attribute));
+                let damage = goal.damage.iter().filter(|&damage| *damage == truth.damage);
+                (attributes.count() + damage.count()) as i32
             }
         }
     }
@@ -264,6 +283,15 @@ impl Goal {
         self.edit.as_ref().map(|(attribute, _)| *attribute)
     }
 
+    /// The goal as it is kept beside a pair: attributes, and damage where answers say it.
+    pub(super) fn record(&self) -> Value {
+        let mut record = self.scene.record();
+        if let Some(damage) = &self.damage {
+            record.insert("damage".to_owned(), json!(damage.summary()));
+        }
+        Value::Object(record)
+    }
+
     /// The attributes that an edit is to leave as they are.
     pub(super) fn kept(&self) -> impl Iterator<Item = Attribute> + '_ {
         let attributes = self.scene.kind.attributes().iter().copied();
@@ -282,12 +310,16 @@ impl Scene {
 
 impl Truth {
     /// The truth as it is kept beside a pair: attributes, defects that are there, and ornaments.
-    pub(super) fn record(&self) -> Value {
+    pub(super) fn record(&self, goal: &Goal) -> Value {
         let mut record = self.scene.record();
-        for defect in Defect::ALL {
-            let level = self.damage.level(defect);
-            if level > 0 {
-                record.insert(defect.name().to_owned(), json!(level));
+        if goal.damage.is_some() {
+            record.insert("damage".to_owned(), json!(self.damage.summary()));
+        } else {
+            for defect in Defect::ALL {
+                let level = self.damage.level(defect);
+                if level > 0 {
+                    record.insert(defect.name().to_owned(), json!(level));
+                }
             }
         }
         let style = &self.style;

@@ -303,7 +303,7 @@ const fn attribute_phrases(attribute: Attribute, kind: Kind) -> [&'static str; 4
     }
 }
 
-const fn defect_phrases(defect: Defect) -> [&'static str; 4] {
+pub(super) const fn defect_phrases(defect: Defect) -> [&'static str; 4] {
     match defect {
         Defect::Blur => ["blur", "blurring", "softness", "visible blur"],
         Defect::Noise => ["noise", "grain", "visible noise", "visible grain"],

@@ -27,6 +27,9 @@ const RIGHT: f32 = 0.8;
 /// How often an attribute is right where responses are compared as a whole, but in one of them, in which all are.
 const RIGHT_OVERALL: f32 = 0.6;
 
+/// The share of media with a defect among those that general lists ask about.
+const DAMAGED: f32 = 0.5;
+
 /// The share of solids among the pictures that general lists ask about, in place of flat shapes.
 const PICTURED_SOLIDS: f32 = 0.35;
 
@@ -119,7 +122,13 @@ impl Goal {
         if task == Task::TI2I {
             return Self::edit_of(scene, random);
         }
-        Self { scene, edit: None }
+        let is_described =
+            config.criteria == 0 && task.prompt_modality().is_some() && !task.is_generation();
+        Self {
+            damage: is_described.then(|| drawn_damage(&scene, random)),
+            scene,
+            edit: None,
+        }
     }
 
     fn edit_of(source: Scene, random: &mut Random) -> Self {
@@ -129,8 +138,25 @@ impl Goal {
         Self {
             scene,
             edit: Some((attribute, source)),
+            damage: None,
         }
     }
+}
+
+/// Nothing, or one defect.
+fn drawn_damage(scene: &Scene, random: &mut Random) -> Damage {
+    let mut damage = Damage::default();
+    if random.chance(DAMAGED) {
+        let defects: Vec<Defect> = visible_defects(scene).collect();
+        damage.set(random.pick(&defects), 1 + random.below(2) as u8);
+    }
+    damage
+}
+
+/// The defects that can be told in media of a scene: what does not move cannot be seen to freeze.
+fn visible_defects(scene: &Scene) -> impl Iterator<Item = Defect> + '_ {
+    let defects = Defect::of(scene.kind).iter().copied();
+    defects.filter(|&defect| defect != Defect::Frozen || scene.has(Attribute::Speed))
 }
 
 fn kind_of(task: Task, random: &mut Random) -> Kind {
@@ -164,7 +190,7 @@ fn answers(task: Task, truths: &[Truth], random: &mut Random) -> Vec<String> {
     }
     truths
         .iter()
-        .map(|truth| truth.style.write(&truth.scene, random))
+        .map(|truth| truth.style.write(&truth.scene, &truth.damage, random))
         .collect()
 }
 
@@ -175,6 +201,8 @@ struct Plan {
     faultless: Option<usize>,
     /// The value that responses have where they are wrong, by attribute.
     wrong: Vec<(Attribute, u8)>,
+    /// The damage that answers state where they are wrong about it.
+    wrong_damage: Option<Damage>,
     /// The order in which the attributes beside an edit are spoilt.
     spoilt: Vec<Attribute>,
     /// The defect that stands for all where quality as such is asked about.
@@ -206,6 +234,14 @@ impl Plan {
         let wrong = attributes
             .map(|&attribute| (attribute, wrong_value(goal, attribute, random)))
             .collect();
+        let wrong_damage = goal.damage.as_ref().map(|damage| {
+            loop {
+                let other = drawn_damage(&goal.scene, random);
+                if other != *damage {
+                    break other;
+                }
+            }
+        });
         let mut spoilt: Vec<Attribute> = goal.kept().collect();
         random.shuffle(&mut spoilt);
         let flaw = flaw(goal, &asked, random);
@@ -213,6 +249,7 @@ impl Plan {
             faultless: asked.is_empty().then(|| random.below(responses)),
             asked,
             wrong,
+            wrong_damage,
             spoilt,
             flaw,
         }
@@ -230,7 +267,7 @@ impl Plan {
         };
         Truth {
             scene: self.scene(goal, response, random),
-            damage: self.damage(response),
+            damage: self.damage(goal, response, random),
             style,
         }
     }
@@ -275,7 +312,11 @@ impl Plan {
         by_chance || self.asked.iter().any(is_needed)
     }
 
-    fn damage(&self, response: usize) -> Damage {
+    fn damage(&self, goal: &Goal, response: usize, random: &mut Random) -> Damage {
+        if let (Some(right), Some(wrong)) = (&goal.damage, &self.wrong_damage) {
+            let is_right = random.chance(RIGHT_OVERALL) || self.faultless == Some(response);
+            return if is_right { right } else { wrong }.clone();
+        }
         let mut damage = Damage::default();
         for asked in &self.asked {
             let defect = match asked.aspect {
@@ -439,11 +480,7 @@ fn scene_aspects(goal: &Goal) -> Vec<Aspect> {
 fn form_aspects(task: Task, goal: &Goal) -> Vec<Aspect> {
     let kind = goal.scene.kind;
     if task.is_generation() {
-        let defects = Defect::of(kind).iter().copied().filter(|defect| {
-            // What does not move cannot be seen to freeze.
-            *defect != Defect::Frozen || goal.scene.has(Attribute::Speed)
-        });
-        return defects
+        return visible_defects(&goal.scene)
             .map(Aspect::Defect)
             .chain([Aspect::Quality])
             .collect();

@@ -61,7 +61,7 @@ fn prompt(draft: &Draft, task: Task, group: &str) -> Vec<Part> {
     let scene = edited.unwrap_or(&draft.goal.scene);
     let medium = medium(
         scene,
-        &Damage::default(),
+        draft.goal.damage.as_ref().unwrap_or(&Damage::default()),
         draft.look,
         &format!("{group}-prompt"),
     );
@@ -140,7 +140,9 @@ fn ranking(merits: &[i32]) -> Vec<u32> {
 }
 
 fn extra(draft: &Draft, question: &Question) -> Map<String, Value> {
-    let truth: Vec<Value> = draft.truths.iter().map(Truth::record).collect();
+    let goal = &draft.goal;
+    let truth = draft.truths.iter().map(|truth| truth.record(goal));
+    let truth: Vec<Value> = truth.collect();
     let sense = match question.sense {
         Sense::Usual => "usual",
         Sense::Inverse => "inverse",
@@ -148,8 +150,8 @@ fn extra(draft: &Draft, question: &Question) -> Map<String, Value> {
     let mut extra = Map::new();
     extra.insert("aspect".to_owned(), json!(question.aspect.name()));
     extra.insert("sense".to_owned(), json!(sense));
-    extra.insert("goal".to_owned(), json!(draft.goal.scene.record()));
-    if let Some((attribute, source)) = &draft.goal.edit {
+    extra.insert("goal".to_owned(), json!(goal.record()));
+    if let Some((attribute, source)) = &goal.edit {
         extra.insert("edited".to_owned(), json!(attribute.name()));
         extra.insert("before".to_owned(), json!(source.record()));
     }

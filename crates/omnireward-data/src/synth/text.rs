@@ -1,8 +1,10 @@
 //! Answers in words: a scene stated in one of several ways, with or without ornament.
 
 use super::{
+    aspect::Damage,
     random::Random,
     scene::{Attribute, Kind, Scene},
+    words::damage_phrase,
 };
 
 /// How an answer is written, apart from what it says.
@@ -46,8 +48,8 @@ impl Style {
         style
     }
 
-    /// The answer that states the scene.
-    pub(super) fn write(&self, scene: &Scene, random: &mut Random) -> String {
+    /// The answer that states the scene, and what is wrong with its medium.
+    pub(super) fn write(&self, scene: &Scene, damage: &Damage, random: &mut Random) -> String {
         let mut pieces = Vec::new();
         if self.is_polite {
             pieces.push(random.pick(&POLITE_OPENINGS).to_owned());
@@ -55,7 +57,7 @@ impl Style {
         if self.is_excited {
             pieces.push(random.pick(&EXCITED_OPENINGS).to_owned());
         }
-        let statement = self.statement(scene, random);
+        let statement = self.statement(scene, damage, random);
         pieces.push(statement.clone());
         if self.repeats {
             pieces.push(format!("{} {statement}", random.pick(&AGAIN)));
@@ -70,16 +72,21 @@ impl Style {
         pieces.join(if self.is_list { "\n" } else { " " })
     }
 
-    fn statement(&self, scene: &Scene, random: &mut Random) -> String {
+    fn statement(&self, scene: &Scene, damage: &Damage, random: &mut Random) -> String {
+        let damage = damage_phrase(damage, random);
         if self.is_list {
-            return scene.lines();
+            let damage = damage.map(|damage| format!("\n- Damage: {damage}"));
+            return scene.lines() + &damage.unwrap_or_default();
         }
         let lead = random.below(4);
-        let sentence = if scene.kind == Kind::Riddle {
+        let mut sentence = if scene.kind == Kind::Riddle {
             riddle_sentence(scene, lead)
         } else {
             scene_sentence(scene, lead)
         };
+        if let Some(damage) = damage {
+            sentence += &format!(" with {damage}");
+        }
         let end = if self.is_excited { '!' } else { '.' };
         format!("{sentence}{end}")
     }

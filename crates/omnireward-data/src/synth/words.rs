@@ -1,6 +1,8 @@
 //! Scenes in words: names of values, descriptions, prompts.
 
 use super::{
+    aspect::Damage,
+    criteria::defect_phrases,
     random::Random,
     scene::{Attribute, Kind, Scene},
 };
@@ -153,6 +155,16 @@ impl Kind {
             Self::Riddle => "question",
         }
     }
+}
+
+/// What is wrong with a medium, as in `slight blurring`.
+pub(super) fn damage_phrase(damage: &Damage, random: &mut Random) -> Option<String> {
+    let (defect, level) = damage.first()?;
+    let strength = ["slight", "heavy"][usize::from(level) - 1];
+    Some(format!(
+        "{strength} {}",
+        random.pick(&defect_phrases(defect))
+    ))
 }
 
 /// Asks for words about a scene that is itself given in words.

@@ -107,7 +107,7 @@ impl fmt::Display for Part {
 pub enum Role {
     /// Multiplies: everything but its first dimension is summed over.
     Matrix,
-    /// Rows that are looked up.
+    /// Rows that are looked up, and nothing else.
     Table,
     /// The factor of a norm.
     Scale,
@@ -177,10 +177,16 @@ fn readout(list: &mut List, architecture: &Architecture) {
 
 fn decoder(list: &mut List, text: &Text) {
     let (queries, keys) = (text.heads * text.head_dim, text.kv_heads * text.head_dim);
+    // A table that also gives the scores of the next token multiplies hidden states.
+    let role = if text.is_tied {
+        Role::Matrix
+    } else {
+        Role::Table
+    };
     list.add(
         "model.embed_tokens.weight",
         &[text.vocabulary, text.hidden],
-        Role::Table,
+        role,
     );
     for layer in 0..text.layers {
         list.inside(&format!("model.layers.{layer}."), |list| {

@@ -43,11 +43,45 @@ impl Closing {
     /// The words of the last turn, if they can be told from what stands around them.
     pub(super) fn words(&self, rows: &[Row]) -> Option<Range<usize>> {
         let end = rows.len().checked_sub(self.closing)?;
-        let words = rows[..end]
-            .windows(self.opening.len().max(1))
-            .rposition(|window| window == self.opening)?
-            + self.opening.len();
+        let after = |opening: &[Row]| {
+            let mut windows = rows[..end].windows(opening.len().max(1));
+            windows
+                .rposition(|window| window == opening)
+                .map(|start| start + opening.len())
+        };
+        // White space at the beginning of the words can be one token with the template's last.
+        let melted = self.opening.split_last().and_then(|(_, rest)| after(rest));
+        let words = after(&self.opening).max(melted)?;
         let has_features = rows[words..end].iter().any(|row| row.feature.is_some());
         (!has_features && words < end).then_some(words..end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A turn begins with the rows 1, 2, 3 and ends with 9.
+    fn words(tokens: &[u32]) -> Option<Range<usize>> {
+        let rows =
+            |tokens: &[u32]| -> Vec<Row> { tokens.iter().copied().map(Row::token).collect() };
+        let closing = Closing {
+            opening: rows(&[1, 2, 3]),
+            closing: 1,
+        };
+        closing.words(&rows(tokens))
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_last_turn() {
+        assert_eq!(words(&[1, 2, 3, 7, 9, 1, 2, 3, 8, 8, 9]), Some(8..10));
+        assert_eq!(words(&[7, 8, 9]), None);
+        assert_eq!(words(&[1, 2, 3, 9]), None, "there are none");
+    }
+
+    /// Byte pairs: a new line and the one before it are a token of their own, here 4.
+    #[test]
+    fn words_that_melt_into_the_opening_begin_with_the_molten_token() {
+        assert_eq!(words(&[1, 2, 3, 7, 9, 1, 2, 4, 8, 9]), Some(7..9));
     }
 }

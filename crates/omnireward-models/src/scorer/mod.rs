@@ -1,5 +1,3 @@
-mod identity;
-
 use std::{
     fs,
     path::Path,
@@ -14,7 +12,10 @@ use serde_json::json;
 
 use crate::{
     CacheStats, Encoded, Error, Features, Forest, MediaCache, NetworkOptions, Result,
-    RewardNetwork, Row, TokenTree, checkpoint::TieMargin, processor::MediumShape, weights::Weights,
+    RewardNetwork, Row, TokenTree,
+    checkpoint::{TieMargin, fingerprint},
+    processor::MediumShape,
+    weights::Weights,
 };
 
 /// About how many rows go through the decoder at once, unless said otherwise.
@@ -74,7 +75,7 @@ impl RewardScorer {
         let identity = Identity::new(
             name(path),
             json!({
-                "checkpoint": identity::fingerprint(path)?,
+                "checkpoint": fingerprint(path)?,
                 "family": network.family(),
                 "head": network.head().kind(),
                 "compute": network.placement().dtype.as_str(),

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use omnireward_core::{PreferencePair, Progress, Task, error_chain};
 use omnireward_data::Format;
 use omnireward_judges::JudgeSpec;
+use omnireward_models::checkpoint::fingerprint;
 use omnireward_train::{
     HeldOut, Recipe, Trained, Training, TrainingSet,
     recipe::{DataRecipe, HeldOutRecipe},
@@ -133,7 +134,7 @@ async fn bt(args: &BtArgs, quiet: bool) -> Result<Outcome> {
         host: &host(),
         record: json!({
             "omnireward": env!("OMNIREWARD_VERSION"),
-            "model": recipe.model.path,
+            "model": { "path": recipe.model.path, "fingerprint": fingerprint(base.path())? },
             "data": data.record,
         }),
     };

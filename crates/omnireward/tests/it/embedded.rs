@@ -143,7 +143,7 @@ path = "embedded"
 preprocessing = "clean"
 [train]
 parts = ["head"]
-steps = 1
+steps = 2
 learning_rate = 1e-3
 batch_pairs = 4
 [[data]]
@@ -169,6 +169,9 @@ fn the_model_can_be_trained_further() {
     ];
     run_well(&train);
     let trained = out.join("last");
+    let head = |folder: &Path| fs::read(folder.join("value_head.safetensors")).unwrap();
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("model");
+    assert_ne!(head(&trained), head(&embedded), "its head has learned");
     let text = run_well(&["model", "doctor", "--quiet", trained.to_str().unwrap()]);
     assert!(text.starts_with("nothing is wrong"), "{text}");
     let adapter = [

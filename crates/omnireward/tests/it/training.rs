@@ -190,7 +190,7 @@ fn evaluate(folder: &Path) {
     );
 }
 
-/// A folder of another recipe is not gone on with, and a wrong recipe is refused by its key.
+/// A folder of another recipe or model is not gone on with, and a wrong recipe is refused by its key.
 fn refuse(folder: &Path) {
     let refused = |arguments: &[&str]| {
         let output = train(folder, "disturbed")
@@ -210,4 +210,10 @@ fn refuse(folder: &Path) {
     );
     let error = refused(&["data.0.path=absent.jsonl"]);
     assert!(error.contains("absent.jsonl"), "{error}");
+    let head = folder.join("start/value_head.safetensors");
+    let mut weights = fs::read(&head).unwrap();
+    *weights.last_mut().unwrap() ^= 1;
+    fs::write(&head, weights).unwrap();
+    let error = refused(&[]);
+    assert!(error.contains("record.json"), "{error}");
 }

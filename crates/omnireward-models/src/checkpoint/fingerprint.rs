@@ -24,7 +24,11 @@ fn decides(name: &str) -> bool {
 /// Tells checkpoints apart: a hash over the names, the lengths and samples of all files that decide what is computed.
 /// Hashing all of a large one would take longer than many a run; two that differ in nothing but a few numbers between
 /// the samples have the same fingerprint.
-pub(super) fn fingerprint(checkpoint: &Path) -> Result<String> {
+///
+/// # Errors
+///
+/// [`Error::Io`] when a file cannot be read.
+pub fn fingerprint(checkpoint: &Path) -> Result<String> {
     let mut files = files(checkpoint)?;
     files.sort();
     let mut hash = Sha256::new();
