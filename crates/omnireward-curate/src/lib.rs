@@ -2,6 +2,7 @@
 
 mod error;
 
+pub mod agreement;
 pub mod build;
 #[cfg(feature = "engine")]
 pub mod decontaminate;

@@ -1,6 +1,5 @@
 //! What a set of pairs is made of.
 
-mod agreement;
 mod compute;
 mod lengths;
 
@@ -15,7 +14,7 @@ use crate::{
     table::{Input, InputSummary, WorkTable},
 };
 
-pub use agreement::{Agreement, PairAgreement, Ratings};
+pub use crate::agreement::{Agreement, PairAgreement, Ratings};
 pub use lengths::Lengths;
 
 /// What sets of pairs are made of.

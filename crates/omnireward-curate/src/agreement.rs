@@ -36,10 +36,40 @@ pub struct PairAgreement {
     pub second: String,
     /// Items that both labelled.
     pub items: u64,
-    /// The share on which they agree.
+    /// The share on which they agree; 0 without items.
     pub observed: f64,
-    /// Cohen's kappa; `None` when both always gave one and the same label.
+    /// Cohen's kappa; `None` when both always gave one and the same label, and without items.
     pub cohen: Option<f64>,
+}
+
+impl PairAgreement {
+    /// Compares what two raters said about the items that both labelled. Labels are of any kind.
+    ///
+    /// `κ = (pₒ − pₑ) / (1 − pₑ)` with the observed agreement `pₒ`, and `pₑ = Σ p_a p_b` over the categories (Cohen, "A
+    /// coefficient of agreement for nominal scales", 1960).
+    pub fn new<L: Ord>(
+        first: impl Into<String>,
+        second: impl Into<String>,
+        labels: &[(L, L)],
+    ) -> Self {
+        let mut shares: BTreeMap<&L, [f64; 2]> = BTreeMap::new();
+        for (a, b) in labels {
+            shares.entry(a).or_default()[0] += 1.0;
+            shares.entry(b).or_default()[1] += 1.0;
+        }
+        // Without items nothing is divided, and the sums below are 0.
+        let n = labels.len().max(1) as f64;
+        let same = labels.iter().filter(|(a, b)| a == b).count();
+        let observed = same as f64 / n;
+        let by_chance: f64 = shares.values().map(|[a, b]| a / n * (b / n)).sum();
+        Self {
+            first: first.into(),
+            second: second.into(),
+            items: labels.len() as u64,
+            observed,
+            cohen: beyond_chance(observed, by_chance).filter(|_| !labels.is_empty()),
+        }
+    }
 }
 
 impl Ratings {
@@ -85,16 +115,7 @@ impl Ratings {
         }
         labels
             .into_iter()
-            .map(|((first, second), labels)| {
-                let (observed, cohen) = cohen(&labels);
-                PairAgreement {
-                    first: first.to_owned(),
-                    second: second.to_owned(),
-                    items: labels.len() as u64,
-                    observed,
-                    cohen,
-                }
-            })
+            .map(|((first, second), labels)| PairAgreement::new(first, second, &labels))
             .collect()
     }
 
@@ -134,19 +155,6 @@ impl Ratings {
         let by_chance = n * n - total.iter().map(|count| count * count).sum::<f64>();
         (by_chance > 0.0).then(|| 1.0 - (n - 1.0) * disagreeing / by_chance)
     }
-}
-
-/// Observed agreement, and `κ = (pₒ − pₑ) / (1 − pₑ)` with `pₑ = Σ p_a p_b` over the categories (Cohen, "A coefficient of
-/// agreement for nominal scales", 1960).
-fn cohen(labels: &[(Preference, Preference)]) -> (f64, Option<f64>) {
-    let n = labels.len() as f64;
-    let observed = labels.iter().filter(|(a, b)| a == b).count() as f64 / n;
-    let share = |of: &dyn Fn(&(Preference, Preference)) -> Preference, label| {
-        labels.iter().filter(|pair| of(pair) == label).count() as f64 / n
-    };
-    let by_chance =
-        CATEGORIES.map(|label| share(&|pair| pair.0, label) * share(&|pair| pair.1, label));
-    (observed, beyond_chance(observed, by_chance.iter().sum()))
 }
 
 fn beyond_chance(observed: f64, by_chance: f64) -> Option<f64> {
@@ -251,6 +259,18 @@ mod tests {
         close(agreement.fleiss, (0.7 - 0.505) / 0.495);
         // Dₒ = 6/20; Dₑ = 2 · 11 · 9 / (20 · 19).
         close(agreement.krippendorff, 1.0 - (6.0 / 20.0) / (198.0 / 380.0));
+    }
+
+    #[test]
+    fn two_raters_may_use_labels_of_any_kind() {
+        // Observed 3/4; expected 3/4·1/2 + 1/4·1/2 = 1/2.
+        let labels = [("x", "x"), ("x", "x"), ("y", "y"), ("x", "y")];
+        let both = PairAgreement::new("a", "b", &labels);
+        assert_eq!((both.items, both.observed), (4, 0.75));
+        close(both.cohen, 0.5);
+        assert_eq!(PairAgreement::new("a", "b", &labels[..2]).cohen, None);
+        let none = PairAgreement::new::<u8>("a", "b", &[]);
+        assert_eq!((none.items, none.observed, none.cohen), (0, 0.0, None));
     }
 
     #[test]
