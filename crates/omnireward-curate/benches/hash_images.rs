@@ -2,8 +2,7 @@
 //!
 //! ```sh
 //! python3 -m venv /tmp/peer && /tmp/peer/bin/pip install pillow imagehash
-//! OMNIREWARD_PYTHON=/tmp/peer/bin/python cargo bench -p omnireward-curate --no-default-features \
-//!     --bench hash_images -- FOLDER
+//! OMNIREWARD_PYTHON=/tmp/peer/bin/python cargo bench -p omnireward-curate --bench hash_images -- FOLDER
 //! ```
 //!
 //! Both read every JPEG of the folder into memory, then hash all of them in turns, round after round, one program

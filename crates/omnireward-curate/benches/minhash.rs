@@ -2,7 +2,8 @@
 //!
 //! ```sh
 //! python3 -m venv /tmp/peer && /tmp/peer/bin/pip install 'datatrove[processing,io]' spacy
-//! OMNIREWARD_PYTHON=/tmp/peer/bin/python cargo bench -p omnireward-curate --bench minhash -- 1000000
+//! OMNIREWARD_PYTHON=/tmp/peer/bin/python cargo bench -p omnireward-curate --features engine \
+//!     --bench minhash -- 1000000
 //! ```
 //!
 //! One pair in ten is a copy of another with 2% of its words changed, one in fifty an exact copy. Both read the same JSONL

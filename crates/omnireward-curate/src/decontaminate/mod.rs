@@ -66,8 +66,8 @@ impl Default for DecontaminateSettings {
 }
 
 /// Writes the rows of `inputs` to the folder `out` as a [table](crate::table), without those that touch a benchmark or
-/// with those flagged, beside `report.json`, `overlaps.jsonl` (a line for each part of a row that touches one: what of
-/// which row, and how alike they are) and `faults.jsonl`.
+/// with those flagged, beside `report.json`, `overlaps.jsonl` (a line for each part of a row and each benchmark that it
+/// touches: what of which row, and how alike they are) and `faults.jsonl`.
 ///
 /// Stopped and started again, it goes on; finished, it returns its report.
 ///

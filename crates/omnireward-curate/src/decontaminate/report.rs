@@ -35,7 +35,7 @@ pub struct BenchmarkCounts {
     pub input: InputSummary,
     /// Training rows that touch it.
     pub touched_by: u64,
-    /// Its rows that are named as the one touched; where several share a part, the first is.
+    /// Its rows that are named as the one touched: of several that a part is like, the likest is, and the first of equals.
     pub touched: u64,
 }
 

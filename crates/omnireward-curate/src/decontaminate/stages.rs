@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Error,
     engine::Engine,
-    near::{KeyFiles, MediaHashes, RowMedia, Unit, meetings, parts_alike},
+    near::{self, BUCKET_NEIGHBOURS, KeyFiles, MediaHashes, RowMedia, Unit, parts_alike},
     signature::text::{combined, mixed},
     table::{Fate, Input, MediaMode, RowName, TableConfig, WorkTable},
     work::{JsonLines, Work},
@@ -49,6 +49,9 @@ pub(super) struct Overlap {
     is_exact: bool,
     similarity: f64,
 }
+
+/// Of each part and each benchmark, by its number, the likest counterpart.
+type Likest = BTreeMap<(Unit, usize), Overlap>;
 
 impl<'a> Stages<'a> {
     pub(super) async fn begin(
@@ -82,45 +85,74 @@ impl<'a> Stages<'a> {
             .sum()
     }
 
-    /// What touches a benchmark, in the order of rows and parts; of each part, the likest counterpart.
+    /// The first row of each benchmark.
+    fn borders(&self) -> Vec<u64> {
+        let benchmarks = &self.table.ingested.inputs[self.training..];
+        let starts = benchmarks.iter().scan(self.border(), |next, input| {
+            let start = *next;
+            *next += input.rows;
+            Some(start)
+        });
+        starts.collect()
+    }
+
+    /// What touches a benchmark, in the order of rows, parts and benchmarks; of each part and benchmark, the likest
+    /// counterpart.
     pub(super) async fn overlaps(&self, progress: &dyn Progress) -> Result<Vec<Overlap>, Error> {
         let (exact, near) = self.keys(progress).await?;
-        let mut found = BTreeMap::new();
-        for (unit, with) in self.meetings("same parts", &exact, progress).await? {
-            keep_best(
-                &mut found,
-                Overlap {
-                    unit,
-                    with,
-                    is_exact: true,
-                    similarity: 1.0,
-                },
-            );
-        }
-        let known = |unit: &Unit| found.contains_key(unit);
-        let candidates: Vec<(Unit, Unit)> = self
-            .meetings("similar parts", &near, progress)
+        let borders = self.borders();
+        let benchmark_of = |unit: Unit| {
+            borders
+                .partition_point(|start| *start <= unit.row())
+                .saturating_sub(1)
+        };
+        let mut found = Likest::new();
+        let same = Meetings {
+            stage: "same parts",
+            files: &exact,
+            // One of what is the same is as good as any other.
+            most: 1,
+        };
+        for (unit, with) in self
+            .meetings(&same, &borders, |_, _| true, progress)
             .await?
-            .into_iter()
-            .filter(|(unit, _)| !known(unit))
-            .collect();
+        {
+            let overlap = Overlap {
+                unit,
+                with,
+                is_exact: true,
+                similarity: 1.0,
+            };
+            keep_best(&mut found, benchmark_of(with), overlap);
+        }
+        let similar = Meetings {
+            stage: "similar parts",
+            files: &near,
+            most: BUCKET_NEIGHBOURS,
+        };
+        let is_open = |unit: Unit, with: Unit| !found.contains_key(&(unit, benchmark_of(with)));
+        let candidates = self.meetings(&similar, &borders, is_open, progress).await?;
         for overlap in self.compared(&candidates, progress).await? {
-            keep_best(&mut found, overlap);
+            keep_best(&mut found, benchmark_of(overlap.with), overlap);
         }
         Ok(found.into_values().collect())
     }
 
+    /// Parts of training rows and parts of benchmarks that share a key, in their order.
     async fn meetings(
         &self,
-        stage: &str,
-        files: &[PathBuf],
+        meetings: &Meetings<'_>,
+        borders: &[u64],
+        wanted: impl Fn(Unit, Unit) -> bool,
         progress: &dyn Progress,
     ) -> Result<Vec<(Unit, Unit)>, Error> {
-        progress.begin(stage, Some(files.len() as u64));
-        let border = Unit::text(self.border(), 0);
+        let files = meetings.files;
+        progress.begin(meetings.stage, Some(files.len() as u64));
+        let borders: Vec<Unit> = borders.iter().map(|&row| Unit::text(row, 0)).collect();
         let mut found = Vec::new();
         for file in files {
-            found.extend(meetings(self.engine, file, border).await?);
+            let met = near::meetings(self.engine, file, &borders, meetings.most, &wanted).await?;
+            found.extend(met);
             progress.advance(1, "");
         }
         progress.end();
@@ -381,13 +413,22 @@ impl<'a> Stages<'a> {
     }
 }
 
+/// Which parts to bring together.
+struct Meetings<'a> {
+    stage: &'static str,
+    /// The files of their keys.
+    files: &'a [PathBuf],
+    /// The most counterparts that a part gets from one benchmark by one key.
+    most: usize,
+}
+
 fn distinct(rows: impl Iterator<Item = u64>) -> u64 {
     rows.collect::<BTreeSet<u64>>().len() as u64
 }
 
-/// Of several counterparts of a part, the likest is told, and the first of equals.
-fn keep_best(found: &mut BTreeMap<Unit, Overlap>, overlap: Overlap) {
-    let kept = found.entry(overlap.unit).or_insert(overlap);
+/// Of several counterparts of a part in one benchmark, the likest is told, and the first of equals.
+fn keep_best(found: &mut Likest, benchmark: usize, overlap: Overlap) {
+    let kept = found.entry((overlap.unit, benchmark)).or_insert(overlap);
     if overlap.similarity > kept.similarity {
         *kept = overlap;
     }

@@ -117,15 +117,20 @@ pub struct ExecutorAddress {
 ///
 /// # Errors
 ///
-/// [`Error::Engine`] when the scheduler cannot be reached, or the executor gives up.
+/// [`Error::NoPortAfter`] when there is no port after its own; [`Error::Engine`] when the scheduler cannot be reached, or
+/// the executor gives up.
 pub async fn serve_executor(address: &ExecutorAddress, config: &EngineConfig) -> Result<(), Error> {
+    let no_port = || Error::NoPortAfter {
+        address: address.listen,
+    };
+    let grpc_port = address.listen.port().checked_add(1).ok_or_else(no_port)?;
     let state = cluster_state(config)?;
     let session = state.config().clone();
     let executor = ExecutorProcessConfig {
         bind_host: address.listen.ip().to_string(),
         external_host: Some(address.external_host.clone()),
         port: address.listen.port(),
-        grpc_port: address.listen.port() + 1,
+        grpc_port,
         scheduler_host: address.scheduler_host.clone(),
         scheduler_port: address.scheduler_port,
         scheduler_connect_timeout_seconds: 60,

@@ -22,36 +22,40 @@ const FILES: usize = 32;
 /// Keys of a file that wait to be written.
 const WAITING: usize = 65_536;
 
-/// A part of a row, as one number: a row has up to 128 texts and as many media.
+/// A part of a row, as one number: 16 bits for which part, one for whether it is a medium, the rest for the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Unit(pub(crate) u64);
+
+/// The most texts, and the most media, that a row can have.
+pub(crate) const MOST_PARTS: usize = PART as usize;
+
+const PART_BITS: u32 = 16;
+const PART: u64 = (1 << PART_BITS) - 1;
+const MEDIUM: u64 = 1 << PART_BITS;
 
 impl Unit {
     /// The text at a place: 0 is the prompt, 1 the first response.
     pub(crate) const fn text(row: u64, place: usize) -> Self {
-        Self(row << 9 | place as u64)
+        Self(row << (PART_BITS + 1) | place as u64)
     }
 
     /// The medium that is the `index`-th of its row.
     pub(crate) const fn medium(row: u64, index: usize) -> Self {
-        Self(row << 9 | 256 | index as u64)
+        Self(row << (PART_BITS + 1) | MEDIUM | index as u64)
     }
 
     pub(crate) const fn row(self) -> u64 {
-        self.0 >> 9
+        self.0 >> (PART_BITS + 1)
     }
 
     /// The place of a text; `None` for a medium.
-    pub(crate) const fn place(self) -> Option<usize> {
-        match self.0 & 511 {
-            place @ 0..256 => Some(place as usize),
-            _ => None,
-        }
+    pub(crate) fn place(self) -> Option<usize> {
+        (self.0 & MEDIUM == 0).then(|| self.index())
     }
 
-    /// Which of its row's media it is.
+    /// Which of its row's media, or texts, it is.
     pub(crate) const fn index(self) -> usize {
-        (self.0 & 255) as usize
+        (self.0 & PART) as usize
     }
 }
 
@@ -138,12 +142,14 @@ mod tests {
 
     #[test]
     fn a_unit_keeps_what_it_is_of() {
-        let text = Unit::text(1 << 40, 128);
-        assert_eq!((text.row(), text.place()), (1 << 40, Some(128)));
-        let medium = Unit::medium(7, 200);
-        assert_eq!(
-            (medium.row(), medium.place(), medium.index()),
-            (7, None, 200)
-        );
+        for place in [0, 128, 256, 511, MOST_PARTS] {
+            let text = Unit::text(1 << 40, place);
+            assert_eq!((text.row(), text.place()), (1 << 40, Some(place)));
+            let medium = Unit::medium(7, place);
+            assert_eq!(
+                (medium.row(), medium.place(), medium.index()),
+                (7, None, place)
+            );
+        }
     }
 }

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use datafusion::{
     arrow::{
-        array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder, UInt64Builder},
+        array::{
+            Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringArray, StringBuilder,
+            UInt64Builder,
+        },
         datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type},
     },
     prelude::{col, lit},
@@ -70,24 +73,7 @@ impl MediaHashes {
 
     fn load(&mut self, path: &Path) -> Result<(), Error> {
         for batch in batches(path)? {
-            let batch = batch?;
-            let [hashes, faults] = [0, 2].map(|index| batch.column(index).as_string::<i32>());
-            let words = batch.column(1).as_list::<i32>();
-            for row in 0..batch.num_rows() {
-                let text = |column: &datafusion::arrow::array::StringArray| {
-                    column.is_valid(row).then(|| column.value(row).to_owned())
-                };
-                self.media.push(Hashed {
-                    modality: None,
-                    sha256: text(hashes),
-                    words: words
-                        .value(row)
-                        .as_primitive::<UInt64Type>()
-                        .values()
-                        .to_vec(),
-                    fault: text(faults),
-                });
-            }
+            self.media.extend(hashed_rows(batch?.columns()));
         }
         Ok(())
     }
@@ -173,33 +159,30 @@ async fn hash_chunk(engine: &Engine, file: &PathBuf, start: u64, to: &Path) -> R
     let mut rows = Vec::new();
     let mut stream = engine.stream(plan).await?;
     while let Some(batch) = stream.try_next().await? {
-        rows.extend(hashed_rows(&batch));
+        let media = batch.column(0).as_primitive::<UInt64Type>().values();
+        let hashes = hashed_rows(batch.column(1).as_struct().columns());
+        rows.extend(media.iter().copied().zip(hashes));
     }
     rows.sort_unstable_by_key(|(medium, _)| *medium);
     write_hashes(to, rows.into_iter().map(|(_, hashed)| hashed))
 }
 
-fn hashed_rows(batch: &RecordBatch) -> Vec<(u64, Hashed)> {
-    let media = batch.column(0).as_primitive::<UInt64Type>();
-    let hash = batch.column(1).as_struct();
-    let [hashes, faults] = [0, 2].map(|index| hash.column(index).as_string::<i32>());
-    let words = hash.column(1).as_list::<i32>();
-    let text = |column: &datafusion::arrow::array::StringArray, row| {
-        column.is_valid(row).then(|| column.value(row).to_owned())
-    };
-    (0..batch.num_rows())
-        .map(|row| {
-            let hashed = Hashed {
-                modality: None,
-                sha256: text(hashes, row),
-                words: words
-                    .value(row)
-                    .as_primitive::<UInt64Type>()
-                    .values()
-                    .to_vec(),
-                fault: text(faults, row),
-            };
-            (media.value(row), hashed)
+/// The media in three columns: the hash of the bytes, the words of the signature, and why there is none.
+fn hashed_rows(columns: &[ArrayRef]) -> Vec<Hashed> {
+    let [hashes, faults] = [0, 2].map(|index| columns[index].as_string::<i32>());
+    let words = columns[1].as_list::<i32>();
+    let text =
+        |column: &StringArray, row| column.is_valid(row).then(|| column.value(row).to_owned());
+    (0..words.len())
+        .map(|row| Hashed {
+            modality: None,
+            sha256: text(hashes, row),
+            words: words
+                .value(row)
+                .as_primitive::<UInt64Type>()
+                .values()
+                .to_vec(),
+            fault: text(faults, row),
         })
         .collect()
 }

@@ -134,8 +134,17 @@ async fn alike(
             .select(vec![col("candidate"), call(engine).alias("similarity")])?
             .sort(vec![col("candidate").sort(true, false)])?;
         let mut stream = engine.stream(plan).await?;
+        let before = found.len();
         while let Some(batch) = stream.try_next().await? {
             found.extend(batch.column(1).as_primitive::<Float64Type>().values());
+        }
+        // What comes back is told apart by its place alone.
+        let compared = found.len() - before;
+        if compared != chunk.len() {
+            return Err(Error::Damaged {
+                path: file,
+                reason: format!("of {} candidates, {compared} were compared", chunk.len()),
+            });
         }
         fs::remove_file(&file).map_err(Error::writing(&file))?;
         progress.advance(chunk.len() as u64, "");
@@ -212,4 +221,48 @@ fn write(path: &Path, candidates: &[Parts]) -> Result<(), Error> {
     let mut file = ParquetFile::create(path, schema)?;
     file.write(&batch)?;
     file.finish().map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use omnireward_core::{NoProgress, PreferencePair, Response, Task};
+
+    use super::*;
+    use crate::{
+        engine::EngineConfig,
+        table::{TableConfig, TableWriter},
+    };
+
+    fn compared(candidates: &[(u64, u64)]) -> Result<Vec<f64>, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer =
+            TableWriter::with_place(&folder.path().join("rows"), TableConfig::default(), true)?;
+        for (row, prompt) in ["a red house by the sea", "a blue car on a hill"]
+            .into_iter()
+            .enumerate()
+        {
+            let responses = ["yes", "no"].map(Response::text);
+            let pair = PreferencePair::new(row.to_string(), Task::T2T, prompt, responses);
+            writer.push_placed(&pair, (row as u64, 0))?;
+        }
+        let files = writer.finish()?.files;
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let engine = Engine::open(&EngineConfig::default()).await?;
+            rows_alike(&engine, &files, candidates, 3, folder.path(), &NoProgress).await
+        })
+    }
+
+    #[test]
+    fn similarities_come_in_the_order_of_the_candidates() {
+        assert_eq!(
+            compared(&[(0, 0), (0, 1), (1, 1)]).unwrap(),
+            [1.0, 0.0, 1.0]
+        );
+    }
+
+    #[test]
+    fn a_candidate_that_is_not_in_the_table_is_an_error() {
+        let error = compared(&[(0, 7), (1, 1)]).unwrap_err();
+        assert!(error.to_string().contains("of 2 candidates, 1"), "{error}");
+    }
 }

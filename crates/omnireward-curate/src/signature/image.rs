@@ -89,8 +89,8 @@ fn same_colours(first: u64, second: u64) -> bool {
 
 /// The bands of words as keys: the number of the band and its bits. By the pigeonhole principle two
 /// words that differ in fewer bits than there are bands share a band; since near pictures have many
-/// views in common, one of them practically always does. Words without a sign belong to pictures
-/// without structure, which are all alike but for their colours.
+/// views in common, one of them practically always does. A word of zeros has keys as any other: pictures
+/// without structure are all alike but for their colours.
 pub(super) fn band_keys(words: impl Iterator<Item = u64>) -> Vec<u64> {
     let mut keys: Vec<u64> = words.flat_map(keys_of_word).collect();
     keys.sort_unstable();
@@ -340,7 +340,8 @@ static LOWEST: LazyLock<Vec<(usize, usize)>> = LazyLock::new(|| {
     lowest
 });
 
-/// The signs of the lowest frequencies.
+/// A bit for each of the lowest frequencies: 1 where its coefficient is positive, 0 where it is negative or next to
+/// nothing.
 pub(super) fn signs(view: &[[f64; VIEW]; VIEW]) -> u64 {
     let across: Vec<[f64; FREQUENCIES]> = view
         .iter()

@@ -22,7 +22,10 @@ use super::{
     media::{MediaMode, StoredMedium},
     writer::{ParquetFile, TableConfig, TableWriter, files_in, parquet, whole_file},
 };
-use crate::{Error, near::MediaHashes};
+use crate::{
+    Error,
+    near::{MOST_PARTS, MediaHashes},
+};
 
 /// A set of pairs to read.
 #[derive(Clone, Debug)]
@@ -298,10 +301,14 @@ impl Ingest {
         progress.begin(&format!("reading {}", input.name), dataset.rows());
         for pair in dataset.pairs() {
             match pair {
-                Ok(pair) => {
-                    self.push(&pair, index)?;
-                    summary.rows += 1;
-                }
+                Ok(pair) => match self.push(&pair, index) {
+                    Ok(()) => summary.rows += 1,
+                    Err(error @ Error::TooManyParts { .. }) if !strict => {
+                        self.note(&input.name, &error)?;
+                        summary.bad_rows += 1;
+                    }
+                    Err(error) => return Err(error),
+                },
                 Err(error) if error.is_row() && !strict => {
                     self.note(&input.name, &error)?;
                     summary.bad_rows += 1;
@@ -315,6 +322,14 @@ impl Ingest {
     }
 
     fn push(&mut self, pair: &PreferencePair, input: u32) -> Result<(), Error> {
+        let parts = pair.responses.len().max(media_parts(pair).count());
+        if parts > MOST_PARTS {
+            return Err(Error::TooManyParts {
+                pair_id: pair.id.clone(),
+                parts,
+                most: MOST_PARTS,
+            });
+        }
         let row = self.next;
         let stored = self.rows.push_placed(pair, (row, input))?;
         self.media.add(pair, row, input, stored)?;
@@ -322,7 +337,7 @@ impl Ingest {
         Ok(())
     }
 
-    fn note(&mut self, input: &str, error: &omnireward_data::Error) -> Result<(), Error> {
+    fn note(&mut self, input: &str, error: &dyn std::error::Error) -> Result<(), Error> {
         let line = serde_json::json!({"input": input, "fault": error_chain(error)});
         writeln!(self.faults, "{line}").map_err(Error::writing(&self.faults_path))
     }

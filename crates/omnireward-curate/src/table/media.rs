@@ -42,6 +42,8 @@ pub(crate) struct MediaStore {
     /// What each file is called beside the table.
     placed: HashMap<PathBuf, String>,
     taken: HashSet<String>,
+    /// The number of the folder to try next for another file of a name.
+    next: HashMap<String, u64>,
     /// Files that were named and do not exist.
     pub(crate) missing: u64,
 }
@@ -53,6 +55,7 @@ impl MediaStore {
             mode,
             placed: HashMap::new(),
             taken: HashSet::new(),
+            next: HashMap::new(),
             missing: 0,
         }
     }
@@ -125,11 +128,15 @@ impl MediaStore {
 
     /// A name below `media/` that no other file has: the own one, else in a numbered folder.
     fn free(&mut self, own: &str) -> String {
-        let numbered = (2_u64..).map(|number| format!("media/{number}/{own}"));
-        let place = std::iter::once(format!("media/{own}"))
-            .chain(numbered)
-            .find(|place| !self.taken.contains(place))
-            .expect("there are more numbers than files");
+        let mut place = format!("media/{own}");
+        if self.taken.contains(&place) {
+            let next = self.next.entry(own.to_owned()).or_insert(2);
+            // A file may be called as if it were in a numbered folder.
+            while self.taken.contains(&place) {
+                place = format!("media/{next}/{own}");
+                *next += 1;
+            }
+        }
         self.taken.insert(place.clone());
         place
     }
@@ -229,6 +236,29 @@ mod tests {
                 "media/3/x.png"
             ]
         );
+    }
+
+    #[test]
+    fn a_file_called_as_in_a_numbered_folder_keeps_it() {
+        let mut store = MediaStore::new(Path::new("out"), MediaMode::Beside);
+        let places = ["2/x.png", "x.png", "x.png", "2/x.png"].map(|own| store.free(own));
+        assert_eq!(
+            places,
+            [
+                "media/2/x.png",
+                "media/x.png",
+                "media/3/x.png",
+                "media/2/2/x.png"
+            ]
+        );
+    }
+
+    /// With a search from the beginning for each, this would take minutes.
+    #[test]
+    fn many_files_of_one_name_are_placed_at_once() {
+        let mut store = MediaStore::new(Path::new("out"), MediaMode::Beside);
+        let last = (0..100_000).map(|_| store.free("x.png")).last();
+        assert_eq!(last.as_deref(), Some("media/100000/x.png"));
     }
 
     #[test]

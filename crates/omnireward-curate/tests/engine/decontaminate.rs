@@ -154,3 +154,150 @@ fn flagged_rows_say_what_they_touch() {
         .collect();
     assert_eq!(flagged, ["its prompt", "its answer, edited", "its picture"]);
 }
+
+/// What is told of each row: its id, the part, the benchmark's set and row.
+fn told(out: &Path) -> Vec<[String; 4]> {
+    let word = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    json_lines(&out.join("overlaps.jsonl"))
+        .iter()
+        .map(|line| {
+            let overlap = &line["overlap"];
+            [
+                word(&line["row"]["id"]),
+                word(&overlap["part"]),
+                word(&overlap["benchmark"]["input"]),
+                word(&overlap["benchmark"]["id"]),
+            ]
+        })
+        .collect()
+}
+
+#[test]
+fn a_part_is_compared_with_every_benchmark_part_that_shares_a_key() {
+    let mut dice = Dice(31);
+    let last = text_pair("last", &mut dice);
+    let text = omnireward_core::joined_text(&last.responses[0].parts);
+    // Each takes some of the keys of the last one's text, and all of them together every one.
+    let mut benchmark: Vec<PreferencePair> = (0..300)
+        .map(|index| {
+            let mut pair = text_pair(&format!("{index}"), &mut dice);
+            pair.responses[0] = Response::text(edited(&text, 9, &mut dice));
+            pair
+        })
+        .collect();
+    benchmark.push(last);
+    let mut training = text_pair("touching", &mut dice);
+    training.responses[0] = Response::text(edited(&text, 2, &mut dice));
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let report = run(
+        &[input(folder.path(), "training", &[training])],
+        &[input(folder.path(), "benchmark", &benchmark)],
+        &out,
+        Action::Remove,
+        2,
+    );
+    assert_eq!((report.touching, report.kept), (1, 0));
+    assert_eq!(
+        told(&out),
+        [["touching", "response 1", "benchmark", "last"]]
+    );
+}
+
+#[test]
+fn every_benchmark_that_is_touched_is_told() {
+    let mut dice = Dice(41);
+    let [first, second] = ["first", "second"].map(|id| text_pair(id, &mut dice));
+    let mut training = vec![
+        text_pair("same", &mut dice),
+        text_pair("near one, same as the other", &mut dice),
+    ];
+    training[0].prompt.clone_from(&first.prompt);
+    training[1].responses[1] = second.responses[1].clone();
+    let mut changed = text_pair("changed", &mut dice);
+    let text = omnireward_core::joined_text(&second.responses[1].parts);
+    changed.responses[0] = Response::text(edited(&text, 3, &mut dice));
+    let mut again = text_pair("again", &mut dice);
+    again.prompt.clone_from(&first.prompt);
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let report = run(
+        &[input(folder.path(), "training", &training)],
+        &[
+            input(folder.path(), "one", &[first, second]),
+            input(folder.path(), "none", &[text_pair("other", &mut dice)]),
+            input(folder.path(), "two", &[changed, again]),
+        ],
+        &out,
+        Action::Remove,
+        2,
+    );
+    let counts: Vec<[u64; 2]> = report
+        .benchmarks
+        .iter()
+        .map(|benchmark| [benchmark.touched_by, benchmark.touched])
+        .collect();
+    assert_eq!(counts, [[2, 2], [0, 0], [2, 2]]);
+    assert_eq!((report.touching, report.parts.prompt), (2, 1));
+    let near = "near one, same as the other";
+    assert_eq!(
+        told(&out),
+        [
+            ["same", "prompt", "one", "first"],
+            ["same", "prompt", "two", "again"],
+            [near, "response 2", "one", "second"],
+            [near, "response 2", "two", "changed"],
+        ]
+    );
+}
+
+#[test]
+fn a_long_list_of_responses_has_room() {
+    let mut dice = Dice(51);
+    let benchmark = text_pair("bench", &mut dice);
+    let mut responses: Vec<Response> = (0..600)
+        .map(|_| Response::text(dice.words(10).join(" ")))
+        .collect();
+    responses[519] = benchmark.responses[0].clone();
+    let list = PreferencePair::new("list", Task::T2T, "Say what comes to mind.", responses);
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    run(
+        &[input(folder.path(), "training", &[list])],
+        &[input(folder.path(), "benchmark", &[benchmark])],
+        &out,
+        Action::Remove,
+        1,
+    );
+    assert_eq!(told(&out), [["list", "response 520", "benchmark", "bench"]]);
+}
+
+#[test]
+fn a_row_with_more_parts_than_can_be_told_apart_is_a_fault() {
+    let mut dice = Dice(61);
+    let responses = (0..65_536).map(|index| Response::text(format!("answer {index}")));
+    let pairs = [
+        PreferencePair::new("huge", Task::T2T, "Say a number.", responses),
+        text_pair("usual", &mut dice),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let report = run(
+        &[input(folder.path(), "training", &pairs)],
+        &[input(
+            folder.path(),
+            "benchmark",
+            &[text_pair("bench", &mut dice)],
+        )],
+        &out,
+        Action::Remove,
+        1,
+    );
+    assert_eq!((report.inputs[0].bad_rows, report.kept), (1, 1));
+    let faults = json_lines(&out.join("faults.jsonl"));
+    let fault = faults[0]["fault"].as_str().unwrap();
+    assert!(fault.contains("`huge` has 65536"), "{fault}");
+}
