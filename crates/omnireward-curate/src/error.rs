@@ -75,6 +75,22 @@ pub enum Error {
         /// What the writer or verifier said.
         source: omnireward_core::ModelError,
     },
+    /// A pair has more responses, or more media, than can be told apart.
+    #[error("pair `{pair_id}` has {parts} responses or media, and the most is {most}")]
+    TooManyParts {
+        /// The pair.
+        pair_id: String,
+        /// Its responses or its media, whichever are more.
+        parts: usize,
+        /// The most that it can have.
+        most: usize,
+    },
+    /// An executor was to listen on the last port there is.
+    #[error("an executor at `{address}` needs the port after it as well, and there is none")]
+    NoPortAfter {
+        /// Where it was to listen.
+        address: std::net::SocketAddr,
+    },
     /// A medium of a pair could not be read.
     #[error("a medium of pair `{pair_id}` cannot be read")]
     Media {
