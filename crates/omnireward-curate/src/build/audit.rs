@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use omnireward_core::{Preference, PreferencePair, Setting, Status};
+use omnireward_core::{Order, Preference, PreferencePair, Setting, Status, Task};
 
 use super::{
     BuildPlan, Outcome, PairRecord, Vote,
@@ -11,9 +11,19 @@ use super::{
     reply::{self, Written},
 };
 
-/// What a reply of the verifier of this name says, in the order in which it was shown; `None` where
-/// nobody can tell from the reply alone.
-pub type Reader<'a> = dyn Fn(&str, &str, Setting) -> Option<Preference> + 'a;
+/// Reads a reply of the verifier of a name, in the order in which it was shown the responses.
+pub type Reader<'a> = dyn Fn(&str, &str, Setting) -> Reread + 'a;
+
+/// What a recorded reply says when it is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reread {
+    /// It prefers a response, or says that neither is better.
+    Prefers(Preference),
+    /// No single answer can be read from it.
+    Unreadable,
+    /// The verifier's verdicts are not read from replies, so nobody can tell.
+    Unknown,
+}
 
 /// Something in a trail, or in the pairs made from it, that does not follow from the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +116,8 @@ fn check_pair(plan: &BuildPlan, record: &PairRecord, reader: Option<&Reader<'_>>
             ));
         }
         if fault.is_none() {
-            wrong.extend(
-                uncounted(plan, &criterion.votes).map(|what| format!("criterion {name}: {what}")),
-            );
+            let uncounted = uncounted(plan, record.task, &criterion.votes).into_iter();
+            wrong.extend(uncounted.map(|what| format!("criterion {name}: {what}")));
         }
         let misread = criterion
             .votes
@@ -134,37 +143,137 @@ fn rewritten(record: &PairRecord) -> Vec<Written> {
     }
 }
 
-/// Verifiers that did not vote, or voted twice in one order, and votes of strangers.
-fn uncounted(plan: &BuildPlan, votes: &[Vote]) -> impl Iterator<Item = String> {
+/// Verifiers whose votes are not one for each order in which they were asked, and votes of strangers.
+fn uncounted(plan: &BuildPlan, task: Task, votes: &[Vote]) -> Vec<String> {
     let mut found = Vec::new();
     for verifier in &plan.verifiers {
-        let orders: Vec<_> = votes
-            .iter()
-            .filter(|vote| vote.verifier == verifier.name)
-            .map(|vote| vote.order)
-            .collect();
-        if orders.is_empty() || orders.len() > 2 || (orders.len() == 2 && orders[0] == orders[1]) {
-            found.push(format!("`{}` has {} votes", verifier.name, orders.len()));
+        let votes = votes.iter().filter(|vote| vote.verifier == verifier.name);
+        let mut orders: Vec<Order> = votes.map(|vote| vote.order).collect();
+        orders.sort_unstable();
+        let asked = plan.orders(&verifier.name, task);
+        if orders != asked {
+            let (name, has, was) = (&verifier.name, listed(&orders), listed(asked));
+            found.push(format!("`{name}` was asked {was}, and its votes are {has}"));
         }
     }
     let is_known = |vote: &&Vote| plan.verifiers.iter().any(|v| v.name == vote.verifier);
     let strangers = votes.iter().filter(|vote| !is_known(vote));
     found.extend(strangers.map(|vote| format!("`{}` is no verifier of this build", vote.verifier)));
-    found.into_iter()
+    found
+}
+
+fn listed(orders: &[Order]) -> String {
+    match orders {
+        [] => "none".to_owned(),
+        orders => orders
+            .iter()
+            .map(|o| o.name())
+            .collect::<Vec<_>>()
+            .join(" and "),
+    }
 }
 
 /// Whether a vote is what its reply says, as far as anybody can tell.
 fn reads(vote: &Vote, setting: Setting, reader: Option<&Reader<'_>>) -> bool {
-    use omnireward_core::Order;
     let (Some(reader), Some(reply), Status::Readable) = (reader, &vote.reply, vote.status) else {
         return true;
     };
-    let Some(said) = reader(&vote.verifier, reply, setting) else {
-        return true;
-    };
-    let said = match vote.order {
-        Order::AsIs => said,
-        Order::Swapped => said.swapped(),
-    };
-    vote.preference == Some(said)
+    match reader(&vote.verifier, reply, setting) {
+        Reread::Unknown => true,
+        Reread::Unreadable => false,
+        Reread::Prefers(said) => {
+            let said = match vote.order {
+                Order::AsIs => said,
+                Order::Swapped => said.swapped(),
+            };
+            vote.preference == Some(said)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use omnireward_core::Usage;
+
+    use super::super::{CriterionRecord, WriterRecord};
+    use super::*;
+
+    fn vote(order: Order, reply: &str) -> Vote {
+        Vote {
+            order,
+            reply: Some(reply.to_owned()),
+            ..Vote::example(Some(Preference::First))
+        }
+    }
+
+    /// A pair with one kept criterion for its first response, and these votes.
+    fn record(votes: Vec<Vote>) -> PairRecord {
+        let reply = r#"{"criteria": [{"criterion": "Short.", "better": "A"}]}"#;
+        PairRecord {
+            pair_id: "1".to_owned(),
+            position: 0,
+            task: Task::T2T,
+            group: "1".to_owned(),
+            writer: WriterRecord {
+                name: "w".to_owned(),
+                order: Order::AsIs,
+                request_sha256: None,
+                status: Status::Readable,
+                reply: Some(reply.to_owned()),
+                detail: None,
+                usage: Usage::default(),
+            },
+            criteria: vec![CriterionRecord {
+                criterion: "Short.".to_owned(),
+                label: Preference::First,
+                votes,
+                outcome: Outcome::Kept,
+            }],
+        }
+    }
+
+    fn reader(verifier: &str, reply: &str, _: Setting) -> Reread {
+        match reply {
+            _ if verifier != "v" => Reread::Unknown,
+            "A" => Reread::Prefers(Preference::First),
+            "B" => Reread::Prefers(Preference::Second),
+            _ => Reread::Unreadable,
+        }
+    }
+
+    fn found(plan: &BuildPlan, votes: &[(Order, &str)]) -> Vec<String> {
+        let votes = votes.iter().map(|(order, reply)| vote(*order, reply));
+        let records = [record(votes.collect())];
+        let found = audit(plan, &records, Some(&reader));
+        found.into_iter().map(|mismatch| mismatch.what).collect()
+    }
+
+    #[test]
+    fn a_reply_that_can_no_longer_be_read_differs_from_its_record() {
+        let plan = BuildPlan::example();
+        let whole = [(Order::AsIs, "A"), (Order::Swapped, "B")];
+        assert_eq!(found(&plan, &whole), Vec::<String>::new());
+        for changed in ["A", "hm", ""] {
+            let votes = [whole[0], (Order::Swapped, changed)];
+            let expected = "criterion 1: the reply of `v` (swapped) reads otherwise";
+            assert_eq!(found(&plan, &votes), [expected], "{changed}");
+        }
+    }
+
+    #[test]
+    fn a_verifier_has_one_vote_in_each_order_in_which_it_was_asked() {
+        let mut plan = BuildPlan::example();
+        let (as_is, swapped) = ((Order::AsIs, "A"), (Order::Swapped, "B"));
+        let said = "criterion 1: `v` was asked as-is and swapped, and its votes are";
+        for (votes, has) in [
+            (vec![as_is], "as-is"),
+            (vec![swapped], "swapped"),
+            (vec![as_is, as_is], "as-is and as-is"),
+        ] {
+            assert_eq!(found(&plan, &votes), [format!("{said} {has}")]);
+        }
+        plan.in_both_orders.clear();
+        assert_eq!(found(&plan, &[as_is]), Vec::<String>::new());
+        assert_eq!(found(&plan, &[as_is, swapped]).len(), 1);
+    }
 }

@@ -1,6 +1,6 @@
 //! One pair, from being shown to a writer to the outcome of each criterion.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::try_join_all;
 use omnireward_core::{
@@ -103,6 +103,7 @@ impl Builder {
             writer,
             writer_prompts: prompt_fingerprint(),
             verifiers: self.verifiers.iter().map(|v| v.identity()).collect(),
+            in_both_orders: self.in_both_orders(&tasks),
             setting: config.setting,
             rule: config.rule,
             attempts: config.attempts,
@@ -110,6 +111,16 @@ impl Builder {
             limit,
             seed: config.seed,
         }
+    }
+
+    /// The tasks in which each verifier's verdicts may depend on the order of the responses.
+    fn in_both_orders(&self, tasks: &[Task]) -> BTreeMap<String, Vec<Task>> {
+        let sensitive = |verifier: &Arc<dyn Judge>| {
+            let tasks = tasks.iter().copied();
+            let tasks = tasks.filter(|task| verifier.is_order_sensitive_in(*task));
+            (verifier.identity().name, tasks.collect::<Vec<Task>>())
+        };
+        self.verifiers.iter().map(sensitive).collect()
     }
 
     /// Whether every verifier can be asked about a task.
@@ -157,14 +168,11 @@ impl Builder {
         pair: &PreferencePair,
         written: &[Written],
     ) -> Result<Vec<CriterionRecord>, Error> {
-        let content =
-            ContentDigest::new(pair, &self.config.limits).map_err(|source| Error::Media {
-                pair_id: pair.id.clone(),
-                source,
-            })?;
+        // A medium that cannot be read is the verifiers' to say; its question has no hash.
+        let content = ContentDigest::new(pair, &self.config.limits).ok();
         let criteria = written.iter().enumerate().map(|(index, one)| {
             let fault = fault(&written[..index], &one.criterion);
-            self.criterion(plan, pair, &content, one, fault)
+            self.criterion(plan, pair, content.as_ref(), one, fault)
         });
         try_join_all(criteria).await.map_err(|source| Error::Build {
             pair_id: pair.id.clone(),
@@ -176,16 +184,13 @@ impl Builder {
         &self,
         plan: &BuildPlan,
         pair: &PreferencePair,
-        content: &ContentDigest,
+        content: Option<&ContentDigest>,
         written: &Written,
         fault: Option<Outcome>,
     ) -> Result<CriterionRecord, ModelError> {
         let votes = match fault {
             Some(_) => Vec::new(),
-            None => {
-                let setting = self.config.setting;
-                votes(&self.verifiers, setting, pair, content, &written.criterion).await?
-            }
+            None => votes(plan, &self.verifiers, pair, content, &written.criterion).await?,
         };
         let mut record = CriterionRecord {
             criterion: written.criterion.clone(),

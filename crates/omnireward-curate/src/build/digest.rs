@@ -6,6 +6,8 @@ use omnireward_core::{ChatPart, ChatRequest, Identity, Order, Part, PreferencePa
 use omnireward_media::Limits;
 use sha2::{Digest, Sha256};
 
+use super::verify::TURNS;
+
 /// SHA-256 of pieces, in hexadecimal. Each is written with its length before it, so that no two
 /// lists run together into the same bytes.
 pub(super) fn sha256_hex(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
@@ -49,13 +51,17 @@ pub(super) struct ContentDigest {
 }
 
 impl ContentDigest {
-    /// Reads the pair's media once.
+    /// Reads the pair's media once. The turns of a conversation are part of its prompt.
     pub(super) fn new(
         pair: &PreferencePair,
         limits: &Limits,
     ) -> Result<Self, omnireward_media::Error> {
+        let mut prompt = of_parts(&pair.prompt, limits)?;
+        if let Some(turns) = pair.extra.get(TURNS) {
+            prompt = sha256_hex([prompt, turns.to_string()]);
+        }
         Ok(Self {
-            prompt: of_parts(&pair.prompt, limits)?,
+            prompt,
             responses: pair
                 .responses
                 .iter()

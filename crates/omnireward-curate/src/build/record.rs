@@ -1,13 +1,14 @@
 //! What a build keeps of every pair it asked about.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use omnireward_core::{Identity, Order, Preference, Setting, Status, Task, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::{Consensus, Stance};
 
-/// Everything that decides what a build asks and keeps; the first line of its trail.
+/// Everything that decides what a build asks and keeps; the first line of its trail. A build that
+/// goes on with a larger limit writes its plan again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuildPlan {
@@ -19,6 +20,9 @@ pub struct BuildPlan {
     pub writer_prompts: String,
     /// The judges that verify them, in the order of asking. Their names are unique.
     pub verifiers: Vec<Identity>,
+    /// The tasks in which each verifier, by its name, is asked in both orders. In others it is
+    /// asked once, because its verdicts do not depend on the order.
+    pub in_both_orders: BTreeMap<String, Vec<Task>>,
     /// Which answers verifiers are offered.
     pub setting: Setting,
     /// When a criterion is kept.
@@ -27,7 +31,7 @@ pub struct BuildPlan {
     pub attempts: u32,
     /// The tasks that pairs are taken from.
     pub tasks: Vec<Task>,
-    /// At most this many pairs.
+    /// At most this many pairs. A larger limit takes the same pairs and more.
     pub limit: Option<u64>,
     /// Decides which pairs are taken, and in which order the writer sees their responses.
     pub seed: u64,
@@ -162,6 +166,28 @@ impl fmt::Display for Outcome {
     }
 }
 
+impl BuildPlan {
+    /// The orders in which a verifier is asked about a criterion for a pair of `task`.
+    pub fn orders(&self, verifier: &str, task: Task) -> &'static [Order] {
+        let both = self.in_both_orders.get(verifier);
+        if both.is_some_and(|tasks| tasks.contains(&task)) {
+            &[Order::AsIs, Order::Swapped]
+        } else {
+            &[Order::AsIs]
+        }
+    }
+
+    /// Whether `later` asks and keeps the same, for as many pairs or more.
+    pub fn is_extended_by(&self, later: &Self) -> bool {
+        let most = |plan: &Self| plan.limit.unwrap_or(u64::MAX);
+        let same = Self {
+            limit: self.limit,
+            ..later.clone()
+        };
+        same == *self && most(self) <= most(later)
+    }
+}
+
 impl PairRecord {
     /// Whether everything that was asked was answered, so that nothing is to be asked again.
     pub fn is_whole(&self) -> bool {
@@ -169,7 +195,7 @@ impl PairRecord {
         self.writer.status.is_answered() && votes.all(|vote| vote.status.is_answered())
     }
 
-    /// What the pair cost, by the replies that its record holds.
+    /// What the pair took, by the replies that its record holds.
     pub fn usage(&self) -> Usage {
         let mut usage = self.writer.usage;
         for vote in self.criteria.iter().flat_map(|criterion| &criterion.votes) {
@@ -199,15 +225,18 @@ impl CriterionRecord {
         if plan.rule.keeps(&stances) {
             return Outcome::Kept;
         }
-        let is_open = |verifier: &Identity| {
-            let mut votes = self.votes.iter();
-            votes.any(|vote| vote.verifier == verifier.name && !vote.status.is_answered())
+        // A reply that is still to come can do nothing for a verifier that has already said no.
+        let can_confirm = |verifier: &Identity| {
+            let votes = self.votes.iter();
+            let mut votes = votes.filter(|vote| vote.verifier == verifier.name);
+            votes.clone().any(|vote| !vote.status.is_answered())
+                && !votes.any(|vote| plan.rule.rules_out(self.label, vote))
         };
         let best_case: Vec<Stance> = stances
             .iter()
             .zip(&plan.verifiers)
             .map(|(stance, verifier)| match stance {
-                Stance::Unknown if is_open(verifier) => Stance::Confirms,
+                Stance::Unknown if can_confirm(verifier) => Stance::Confirms,
                 known => *known,
             })
             .collect();
@@ -234,5 +263,82 @@ impl Vote {
             detail: None,
             usage: Usage::default(),
         }
+    }
+}
+
+#[cfg(test)]
+impl BuildPlan {
+    /// A plan over text with one verifier called `v`, who is asked in both orders.
+    pub(super) fn example() -> Self {
+        Self {
+            source: "abc".to_owned(),
+            writer: Identity::new("w", serde_json::json!({"t": 0})),
+            writer_prompts: "def".to_owned(),
+            verifiers: vec![Identity::new("v", serde_json::Value::Null)],
+            in_both_orders: BTreeMap::from([("v".to_owned(), vec![Task::T2T])]),
+            setting: Setting::WithTies,
+            rule: Consensus::default(),
+            attempts: 1,
+            tasks: vec![Task::T2T],
+            limit: None,
+            seed: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Preference::{First, Second, Tie};
+
+    #[test]
+    fn a_missing_reply_counts_only_where_it_could_decide_otherwise() {
+        let open = Vote {
+            status: Status::TransportError,
+            ..Vote::example(None)
+        };
+        for (answered, both, one) in [
+            (Some(First), Outcome::Unanswered, Outcome::Kept),
+            (Some(Second), Outcome::NotConfirmed, Outcome::NotConfirmed),
+            (Some(Tie), Outcome::NotConfirmed, Outcome::Unanswered),
+            (None, Outcome::NotConfirmed, Outcome::Unanswered),
+        ] {
+            for (rule, expected) in [("all", both), ("all,one-order", one)] {
+                let plan = BuildPlan {
+                    rule: rule.parse().unwrap(),
+                    ..BuildPlan::example()
+                };
+                let record = CriterionRecord {
+                    criterion: "c".to_owned(),
+                    label: First,
+                    votes: vec![Vote::example(answered), open.clone()],
+                    outcome: Outcome::NotConfirmed,
+                };
+                assert_eq!(record.decide(&plan, None), expected, "{answered:?} {rule}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_is_extended_by_a_larger_limit_and_by_nothing_else() {
+        let limited = |limit| BuildPlan {
+            limit,
+            ..BuildPlan::example()
+        };
+        for (before, after, extends) in [
+            (Some(1), Some(1), true),
+            (Some(1), Some(2), true),
+            (Some(1), None, true),
+            (None, Some(2), false),
+            (Some(2), Some(1), false),
+        ] {
+            let extended = limited(before).is_extended_by(&limited(after));
+            assert_eq!(extended, extends, "{before:?} {after:?}");
+        }
+        let other = BuildPlan {
+            seed: 1,
+            ..limited(Some(2))
+        };
+        assert!(!limited(Some(1)).is_extended_by(&other));
     }
 }

@@ -6,6 +6,7 @@ use omnireward_core::{Preference, Task, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::{BuildPlan, CriterionRecord, Outcome, PairRecord, Stance};
+use crate::agreement::PairAgreement;
 
 /// What a build asked, obtained and kept. Every number is a count of records, or a share of two.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,9 +31,9 @@ pub struct BuildReport {
     pub tasks: BTreeMap<String, TaskCounts>,
     /// Of each verifier, in the order of asking.
     pub verifiers: Vec<VerifierCounts>,
-    /// Between each two verifiers.
-    pub agreement: Vec<Agreement>,
-    /// What all recorded replies cost.
+    /// Between each two verifiers, over their stances on the criteria where both are known.
+    pub agreement: Vec<PairAgreement>,
+    /// The tokens of all recorded replies.
     pub usage: Usage,
 }
 
@@ -60,20 +61,6 @@ pub struct VerifierCounts {
     pub in_both_orders: u64,
     /// How often the two are the same.
     pub consistent: u64,
-}
-
-/// How far two verifiers say the same about the criteria on which both said something readable.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Agreement {
-    /// The two.
-    pub verifiers: [String; 2],
-    /// Criteria on which both have a stance that is not unknown.
-    pub criteria: u64,
-    /// How often it is the same one.
-    pub same: u64,
-    /// Cohen's kappa over the stances (Cohen 1960): 1 for perfect agreement, 0 for what their own
-    /// shares would give by chance. `None` where chance alone gives perfect agreement.
-    pub kappa: Option<f64>,
 }
 
 impl BuildReport {
@@ -182,39 +169,21 @@ fn verifier(
     counts
 }
 
+/// How far two verifiers say the same about the criteria on which neither stance is unknown.
 fn agreement(
     plan: &BuildPlan,
     a: usize,
     b: usize,
     verified: &[(&CriterionRecord, Vec<Stance>)],
-) -> Agreement {
+) -> PairAgreement {
     let known = |stance: Stance| stance != Stance::Unknown;
     let both: Vec<(Stance, Stance)> = verified
         .iter()
         .map(|(_, stances)| (stances[a], stances[b]))
         .filter(|(one, other)| known(*one) && known(*other))
         .collect();
-    let same = both.iter().filter(|(one, other)| one == other).count() as u64;
-    Agreement {
-        verifiers: [a, b].map(|index| plan.verifiers[index].name.clone()),
-        criteria: both.len() as u64,
-        same,
-        kappa: cohen_kappa(&both),
-    }
-}
-
-fn cohen_kappa(both: &[(Stance, Stance)]) -> Option<f64> {
-    let total = both.len() as f64;
-    let share = |of: &dyn Fn(&(Stance, Stance)) -> bool| {
-        both.iter().filter(|pair| of(pair)).count() as f64 / total
-    };
-    let observed = share(&|(one, other)| one == other);
-    let stances = [Stance::Confirms, Stance::Contradicts, Stance::Undecided];
-    let expected: f64 = stances
-        .iter()
-        .map(|stance| share(&|pair| pair.0 == *stance) * share(&|pair| pair.1 == *stance))
-        .sum();
-    (expected < 1.0).then(|| (observed - expected) / (1.0 - expected))
+    let [one, other] = [a, b].map(|index| plan.verifiers[index].name.as_str());
+    PairAgreement::new(one, other, &both)
 }
 
 const fn stance_name(stance: Stance) -> &'static str {
@@ -223,25 +192,5 @@ const fn stance_name(stance: Stance) -> &'static str {
         Stance::Contradicts => "contradicts",
         Stance::Undecided => "undecided",
         Stance::Unknown => "unknown",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Stance::{Confirms, Contradicts};
-
-    #[test]
-    fn kappa_is_agreement_beyond_chance() {
-        let both = [
-            (Confirms, Confirms),
-            (Confirms, Confirms),
-            (Contradicts, Contradicts),
-            (Confirms, Contradicts),
-        ];
-        // Observed 3/4; expected 3/4·1/2 + 1/4·1/2 = 1/2.
-        assert!((cohen_kappa(&both).unwrap() - 0.5).abs() < 1e-12);
-        assert_eq!(cohen_kappa(&both[..2]), None);
-        assert_eq!(cohen_kappa(&[]), None);
     }
 }

@@ -104,6 +104,16 @@ impl Consensus {
             Stance::Undecided
         }
     }
+
+    /// Whether a vote that was answered keeps its verifier from confirming `label`, whatever its
+    /// other votes say.
+    pub(super) fn rules_out(self, label: Preference, vote: &Vote) -> bool {
+        vote.status.is_answered()
+            && match self.orders {
+                Orders::Both => vote.preference != Some(label),
+                Orders::One => vote.preference == Some(label.swapped()),
+            }
+    }
 }
 
 impl fmt::Display for Consensus {

@@ -1,12 +1,15 @@
 //! Asks about many pairs at once and keeps what comes back.
 
+use std::collections::BTreeMap;
+
 use futures::{StreamExt, stream::FuturesUnordered};
 use omnireward_core::{PreferencePair, Progress, Status};
 
 use super::{Builder, PairRecord, Trail};
 use crate::Error;
 
-/// So many pairs in a row without a single reply end a build in which nothing was answered.
+/// So many pairs without a single reply of the writer, or of one verifier, end a build in which it
+/// answered nothing.
 const FAILURES_IN_A_ROW: u32 = 5;
 
 /// How a build is carried out. None of it changes what is kept.
@@ -40,11 +43,11 @@ pub enum Stop {
 /// How a build ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BuildEnd {
-    /// Pairs asked about in this session.
+    /// Pairs asked about in this run.
     pub asked: u64,
-    /// Pairs that an earlier session had finished.
+    /// Pairs that an earlier run had finished.
     pub kept: u64,
-    /// Why the first question without an answer has none, in this session.
+    /// Why the first question without an answer has none, in this run.
     pub first_failure: Option<String>,
     /// Why it stopped before all was asked.
     pub stopped: Option<Stop>,
@@ -59,8 +62,8 @@ pub struct BuildEnd {
 ///
 /// # Errors
 ///
-/// When a writer or verifier fails in a way that has nothing to do with one pair, when nothing is
-/// answered at all, and when the trail cannot be written.
+/// When a writer or verifier fails in a way that has nothing to do with one pair, when one of them
+/// answers nothing at all, and when the trail cannot be written.
 pub async fn build(
     builder: &Builder,
     pairs: impl Iterator<Item = (u64, PreferencePair)>,
@@ -84,20 +87,21 @@ async fn all(
     let plan = trail.plan().clone();
     let plan = &plan;
     let mut under_way = FuturesUnordered::new();
-    let mut session = Session::default();
+    let mut run = Run::default();
     let mut more = true;
     loop {
         while more && under_way.len() < (options.concurrency)().max(1) {
             let requests = (under_way.len() as u64 + 1) * builder.requests_per_pair();
             match pairs.next() {
                 None => more = false,
-                Some((_, pair)) if trail.whole(&pair.id).is_some() => {
-                    session.end.kept += 1;
-                    progress.advance(1, &session.note());
-                }
                 Some((position, pair)) => {
-                    session.end.stopped = (options.stop)(requests);
-                    if session.end.stopped.is_some() {
+                    if let Some(record) = trail.whole(&pair.id) {
+                        run.keep(record);
+                        progress.advance(1, &run.note());
+                        continue;
+                    }
+                    run.end.stopped = (options.stop)(requests);
+                    if run.end.stopped.is_some() {
                         more = false;
                     } else {
                         let work = async move { builder.work(plan, position, &pair).await };
@@ -107,26 +111,45 @@ async fn all(
             }
         }
         let Some(record) = under_way.next().await else {
-            return Ok(session.end);
+            return Ok(run.end);
         };
         let record = record?;
-        session.count(&record)?;
+        run.count(&record)?;
         trail.append(record)?;
-        progress.advance(1, &session.note());
+        progress.advance(1, &run.note());
     }
 }
 
-/// What this session has done so far.
+/// What this run has done so far.
 #[derive(Default)]
-struct Session {
+struct Run {
     end: BuildEnd,
     criteria: u64,
     kept_criteria: u64,
-    failures_in_a_row: u32,
-    answered: bool,
+    /// By name; the writer, which may be one of the verifiers, has none.
+    parties: BTreeMap<Option<String>, Answers>,
 }
 
-impl Session {
+/// Whether the writer or a verifier answers.
+#[derive(Default)]
+struct Answers {
+    any: bool,
+    /// Pairs about which it was asked and answered nothing, before any answer.
+    failures: u32,
+    /// Why it did not answer for the first of them.
+    first: String,
+}
+
+impl Run {
+    /// A pair that an earlier run finished: whoever answered then can answer.
+    fn keep(&mut self, record: &PairRecord) {
+        self.end.kept += 1;
+        for question in questions(record).filter(|question| question.status.is_answered()) {
+            let who = question.who.map(str::to_owned);
+            self.parties.entry(who).or_default().any = true;
+        }
+    }
+
     fn count(&mut self, record: &PairRecord) -> Result<(), Error> {
         self.end.asked += 1;
         self.criteria += record.criteria.len() as u64;
@@ -135,23 +158,22 @@ impl Session {
             .iter()
             .filter(|c| c.outcome == super::Outcome::Kept);
         self.kept_criteria += kept.count() as u64;
-        if let Some(failure) = first_failure(record) {
+        let mut open = questions(record).filter(|question| !question.status.is_answered());
+        if let Some(first) = open.next() {
+            let failure = first.failure(record);
             self.end.first_failure.get_or_insert(failure);
         }
-        if record.writer.status.is_answered() {
-            self.answered = true;
-            self.failures_in_a_row = 0;
-            return Ok(());
+        let mut of_each: BTreeMap<Option<&str>, Vec<Question<'_>>> = BTreeMap::new();
+        for question in questions(record) {
+            of_each.entry(question.who).or_default().push(question);
         }
-        // A medium that cannot be read says nothing about the service.
-        self.failures_in_a_row += u32::from(record.writer.status != Status::MediaError);
-        if self.answered || self.end.kept > 0 || self.failures_in_a_row < FAILURES_IN_A_ROW {
-            return Ok(());
+        for (who, questions) in of_each {
+            self.parties
+                .entry(who.map(str::to_owned))
+                .or_default()
+                .count(&questions, record)?;
         }
-        Err(Error::NothingAnswered {
-            pairs: self.failures_in_a_row,
-            first: self.end.first_failure.clone().unwrap_or_default(),
-        })
+        Ok(())
     }
 
     fn note(&self) -> String {
@@ -159,17 +181,62 @@ impl Session {
     }
 }
 
-fn first_failure(record: &PairRecord) -> Option<String> {
-    let writer = (record.writer.status, &record.writer.detail);
-    let votes = record
-        .criteria
-        .iter()
-        .flat_map(|criterion| &criterion.votes);
-    let mut asked = std::iter::once(writer).chain(votes.map(|vote| (vote.status, &vote.detail)));
-    asked
-        .find(|(status, _)| !status.is_answered())
-        .map(|(status, detail)| {
-            let why = detail.as_deref().unwrap_or("no reason was given");
-            format!("pair `{}`: {status}: {why}", record.pair_id)
+impl Answers {
+    /// Counts what one asked party said about a pair.
+    fn count(&mut self, questions: &[Question<'_>], record: &PairRecord) -> Result<(), Error> {
+        if questions.iter().any(|one| one.status.is_answered()) {
+            self.any = true;
+            return Ok(());
+        }
+        // A medium that cannot be read, and a recording without the pair, say nothing about a service.
+        let is_silence = |status| !matches!(status, Status::MediaError | Status::NotRecorded);
+        let Some(failed) = questions.iter().find(|one| is_silence(one.status)) else {
+            return Ok(());
+        };
+        if self.any {
+            return Ok(());
+        }
+        if self.failures == 0 {
+            self.first = failed.failure(record);
+        }
+        self.failures += 1;
+        if self.failures < FAILURES_IN_A_ROW {
+            return Ok(());
+        }
+        Err(Error::NothingAnswered {
+            who: failed.who.unwrap_or(&record.writer.name).to_owned(),
+            pairs: self.failures,
+            first: self.first.clone(),
         })
+    }
+}
+
+/// How one question of a pair ended.
+struct Question<'a> {
+    /// The verifier's name; `None` for the writer.
+    who: Option<&'a str>,
+    status: Status,
+    detail: Option<&'a str>,
+}
+
+impl Question<'_> {
+    fn failure(&self, record: &PairRecord) -> String {
+        let why = self.detail.unwrap_or("no reason was given");
+        format!("pair `{}`: {}: {why}", record.pair_id, self.status)
+    }
+}
+
+/// What was asked about a pair: the writer, then the verifiers.
+fn questions(record: &PairRecord) -> impl Iterator<Item = Question<'_>> {
+    let writer = Question {
+        who: None,
+        status: record.writer.status,
+        detail: record.writer.detail.as_deref(),
+    };
+    let votes = record.criteria.iter().flat_map(|one| &one.votes);
+    std::iter::once(writer).chain(votes.map(|vote| Question {
+        who: Some(&vote.verifier),
+        status: vote.status,
+        detail: vote.detail.as_deref(),
+    }))
 }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{BuildPlan, PairRecord};
 use crate::Error;
 
-/// The records of a build: `trail.jsonl`, the plan on the first line and then one pair a line.
+/// The records of a build: `trail.jsonl`, the plan on the first line and then one pair a line. Where
+/// a build goes on with a larger limit, its plan stands there again, and the last one counts.
 ///
 /// The file is only ever appended to, one whole line in one write, when all that was asked about a
 /// pair has been answered; nothing in it is changed later. That makes it simpler than a database
@@ -40,7 +41,8 @@ impl Trail {
     /// The name of the file in a build's directory.
     pub const FILE: &'static str = "trail.jsonl";
 
-    /// Starts a trail in the folder `out`, or goes on with the one that is there.
+    /// Starts a trail in the folder `out`, or goes on with the one that is there, for as many pairs
+    /// or more.
     ///
     /// # Errors
     ///
@@ -72,9 +74,11 @@ impl Trail {
             records,
             file,
         };
-        match recorded {
-            Some(recorded) => check_same(&recorded, &trail.plan, out)?,
-            None => trail.write(&Line::Plan(Box::new(trail.plan.clone())))?,
+        if let Some(recorded) = &recorded {
+            check_same(recorded, &trail.plan, out)?;
+        }
+        if recorded.is_none_or(|recorded| recorded.limit != trail.plan.limit) {
+            trail.write(&Line::Plan(Box::new(trail.plan.clone())))?;
         }
         Ok(trail)
     }
@@ -166,14 +170,25 @@ fn read_lines(path: &Path, mut file: &File) -> Result<Lines, Error> {
             .map_err(|error| damaged(path, number, error.to_string()))?;
         match line {
             Line::Plan(found) if number == 1 => plan = Some(*found),
+            Line::Plan(found) if extends(plan.as_ref(), &found) => plan = Some(*found),
             Line::Pair(record) if plan.is_some() => {
                 records.insert(record.pair_id.clone(), *record);
             }
-            _ => return Err(damaged(path, number, "the plan has to be the first line")),
+            Line::Plan(_) => {
+                let reason = "a later plan may only have a larger limit";
+                return Err(damaged(path, number, reason));
+            }
+            Line::Pair(_) => {
+                return Err(damaged(path, number, "the plan has to be the first line"));
+            }
         }
         whole += length as u64;
     }
     Ok((plan, records, whole))
+}
+
+fn extends(earlier: Option<&BuildPlan>, later: &BuildPlan) -> bool {
+    earlier.is_some_and(|earlier| earlier.is_extended_by(later))
 }
 
 fn in_order(records: impl Iterator<Item = PairRecord>) -> Vec<PairRecord> {
@@ -190,22 +205,27 @@ fn damaged(path: &Path, line: u64, reason: impl Into<String>) -> Error {
     }
 }
 
-/// Checks that a recorded build asks the same, so that its records may be kept.
+/// Checks that a recorded build asks the same, of as many pairs or fewer, so that its records may be
+/// kept.
 fn check_same(recorded: &BuildPlan, wanted: &BuildPlan, out: &Path) -> Result<(), Error> {
+    const LIMIT: &str = "limit";
+    if recorded.is_extended_by(wanted) {
+        return Ok(());
+    }
     let fields = |plan: &BuildPlan| match serde_json::to_value(plan) {
         Ok(serde_json::Value::Object(fields)) => fields,
         _ => unreachable!("a plan is an object"),
     };
     let (old, new) = (fields(recorded), fields(wanted));
-    match old
-        .iter()
-        .find(|(name, value)| new.get(*name) != Some(*value))
-    {
+    // The limit may grow where nothing else differs, so it is named last.
+    let names = old.keys().map(String::as_str).filter(|name| *name != LIMIT);
+    let differing = names.chain([LIMIT]).find(|name| old[*name] != new[*name]);
+    match differing {
         None => Ok(()),
-        Some((name, value)) => Err(Error::OtherBuild {
+        Some(name) => Err(Error::OtherBuild {
             path: out.to_owned(),
-            field: name.clone(),
-            recorded: value.to_string(),
+            field: name.to_owned(),
+            recorded: old[name].to_string(),
             requested: new[name].to_string(),
         }),
     }
@@ -213,24 +233,13 @@ fn check_same(recorded: &BuildPlan, wanted: &BuildPlan, out: &Path) -> Result<()
 
 #[cfg(test)]
 mod tests {
-    use omnireward_core::{Identity, Order, Setting, Status, Task, Usage};
+    use omnireward_core::{Order, Status, Task, Usage};
 
-    use super::super::{Consensus, WriterRecord};
+    use super::super::WriterRecord;
     use super::*;
 
     fn plan() -> BuildPlan {
-        BuildPlan {
-            source: "abc".to_owned(),
-            writer: Identity::new("w", serde_json::json!({"t": 0})),
-            writer_prompts: "def".to_owned(),
-            verifiers: vec![Identity::new("v", serde_json::Value::Null)],
-            setting: Setting::WithTies,
-            rule: Consensus::default(),
-            attempts: 1,
-            tasks: vec![Task::T2T],
-            limit: None,
-            seed: 0,
-        }
+        BuildPlan::example()
     }
 
     fn record(id: &str, position: u64, status: Status) -> PairRecord {
@@ -304,6 +313,33 @@ mod tests {
             error.to_string().contains("`seed` was 0 and is now 7"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_larger_limit_goes_on_and_a_smaller_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let limited = |limit| BuildPlan { limit, ..plan() };
+        let begin = |limit| Trail::create_or_resume(folder.path(), limited(limit));
+        let mut trail = begin(Some(1)).unwrap();
+        trail.append(record("a", 0, Status::Readable)).unwrap();
+        drop(trail);
+        let mut trail = begin(Some(2)).unwrap();
+        assert!(trail.whole("a").is_some());
+        trail.append(record("b", 1, Status::Readable)).unwrap();
+        drop(trail);
+        drop(begin(Some(2)).unwrap());
+        let error = begin(Some(1)).unwrap_err().to_string();
+        assert!(error.contains("`limit` was 2 and is now 1"), "{error}");
+        let other = BuildPlan {
+            seed: 7,
+            ..limited(Some(3))
+        };
+        let error = Trail::create_or_resume(folder.path(), other).unwrap_err();
+        assert!(error.to_string().contains("`seed` was 0"), "{error}");
+        let (recorded, records) = Trail::read(folder.path()).unwrap();
+        assert_eq!((recorded, records.len()), (limited(Some(2)), 2));
+        let text = std::fs::read_to_string(folder.path().join(Trail::FILE)).unwrap();
+        assert_eq!(text.matches("{\"plan\"").count(), 2);
     }
 
     #[test]

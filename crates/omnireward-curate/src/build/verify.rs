@@ -1,4 +1,4 @@
-//! Asks verifiers about a criterion, blind and in both orders.
+//! Asks verifiers about a criterion, blind and in both orders where that can matter.
 
 use std::sync::Arc;
 
@@ -7,30 +7,32 @@ use omnireward_core::{
     Criterion, Judge, ModelError, ModelErrorKind, Order, PreferencePair, Setting, Status, Verdict,
 };
 
-use super::{Vote, digest::ContentDigest};
+use super::{BuildPlan, Vote, digest::ContentDigest};
 
-/// The votes of all verifiers on `pair` under `criterion`, verifier after verifier. A verifier
-/// whose verdicts do not depend on the order is asked once.
+/// The field of [`PreferencePair::extra`] that holds a conversation's turns: it is part of what is
+/// asked, and models that take turns are shown it in the prompt's place.
+pub(super) const TURNS: &str = "turns";
+
+/// The votes of all verifiers on `pair` under `criterion`, verifier after verifier, each in the
+/// orders of the plan. `content` is `None` when a medium of the pair cannot be read.
 pub(super) async fn votes(
+    plan: &BuildPlan,
     verifiers: &[Arc<dyn Judge>],
-    setting: Setting,
     pair: &PreferencePair,
-    content: &ContentDigest,
+    content: Option<&ContentDigest>,
     criterion: &str,
 ) -> Result<Vec<Vote>, ModelError> {
+    let setting = plan.setting;
     let pair = &blind(pair, criterion);
     let questions = verifiers.iter().flat_map(|verifier| {
-        let orders: &[Order] = if verifier.is_order_sensitive_in(pair.task) {
-            &[Order::AsIs, Order::Swapped]
-        } else {
-            &[Order::AsIs]
-        };
+        let orders = plan.orders(&verifier.identity().name, pair.task);
         orders.iter().map(move |order| (verifier, *order))
     });
     let asked = questions.map(|(verifier, order)| async move {
-        let question = content.of_question(&verifier.identity(), criterion, setting, order);
+        let who = verifier.identity();
+        let question = content.map(|content| content.of_question(&who, criterion, setting, order));
         let verdict = ask(verifier.as_ref(), setting, pair, order).await?;
-        Ok(vote(verifier.identity().name, order, question, verdict))
+        Ok(vote(who.name, order, question, verdict))
     });
     try_join_all(asked).await
 }
@@ -49,7 +51,7 @@ pub(super) fn unlabelled(pair: &PreferencePair) -> PreferencePair {
     blind.criterion = None;
     blind.label = None;
     blind.ranking = None;
-    blind.extra.clear();
+    blind.extra.retain(|field, _| field == TURNS);
     for response in &mut blind.responses {
         response.model = None;
     }
@@ -89,11 +91,11 @@ pub(super) const fn status_of_failure(error: &ModelError) -> Option<Status> {
     }
 }
 
-fn vote(verifier: String, order: Order, question: String, verdict: Verdict) -> Vote {
+fn vote(verifier: String, order: Order, question: Option<String>, verdict: Verdict) -> Vote {
     Vote {
         verifier,
         order,
-        question_sha256: Some(question),
+        question_sha256: question,
         status: verdict.status,
         preference: verdict.preference,
         scores: verdict.scores,
