@@ -99,9 +99,11 @@ pub enum Error {
         /// Why.
         source: omnireward_media::Error,
     },
-    /// A build goes on failing, and nothing was ever answered.
-    #[error("nothing is answered: the first {pairs} pairs failed, beginning with {first}")]
+    /// The writer or a verifier of a build goes on failing, and never answered.
+    #[error("nothing is answered by `{who}`: its first {pairs} pairs failed, beginning with {first}")]
     NothingAnswered {
+        /// The writer's or the verifier's name.
+        who: String,
         /// How many pairs.
         pairs: u32,
         /// What the first said.
