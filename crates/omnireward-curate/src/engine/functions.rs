@@ -42,6 +42,8 @@ pub(crate) fn all() -> Vec<ScalarUDF> {
         draw(),
         cluster(),
         word_count(),
+        scene(),
+        preferred(),
         raters(),
     ]
 }
@@ -363,6 +365,67 @@ fn word_count() -> ScalarUDF {
             Ok(Arc::new(UInt64Array::from_iter_values(counts)))
         },
     )
+}
+
+/// `scene(pair)`: the same for records of the same prompt and responses, in either order of the responses.
+fn scene() -> ScalarUDF {
+    function("scene", vec![DataType::Utf8], DataType::UInt64, |columns| {
+        let records = columns[0].as_string::<i32>();
+        let scenes = records.iter().map(|record| {
+            let record = fields_of(record);
+            let mut responses = response_hashes(&record);
+            responses.sort_unstable();
+            mixed(
+                responses
+                    .into_iter()
+                    .fold(content_hash(&record, "prompt"), combined),
+            )
+        });
+        Ok(Arc::new(UInt64Array::from_iter_values(scenes)))
+    })
+}
+
+/// `preferred(pair, label)`: a hash of the response that is preferred; null for a tie, and without a label.
+fn preferred() -> ScalarUDF {
+    let arguments = vec![DataType::Utf8, DataType::Utf8];
+    function("preferred", arguments, DataType::UInt64, |columns| {
+        let [records, labels] = [0, 1].map(|index| columns[index].as_string::<i32>());
+        let hashes = records.iter().zip(labels).map(|(record, label)| {
+            let place = match label? {
+                "first" => 0,
+                "second" => 1,
+                _ => return None,
+            };
+            response_hashes(&fields_of(record)).get(place).copied()
+        });
+        Ok(Arc::new(hashes.collect::<UInt64Array>()))
+    })
+}
+
+/// The fields of a record; none where there is no record.
+fn fields_of(record: Option<&str>) -> Map<String, Value> {
+    record
+        .and_then(|record| serde_json::from_str(record).ok())
+        .unwrap_or_default()
+}
+
+fn response_hashes(record: &Map<String, Value>) -> Vec<u64> {
+    let responses = record.get("responses").and_then(Value::as_array);
+    responses.map_or_else(Vec::new, |responses| {
+        responses.iter().map(value_hash).collect()
+    })
+}
+
+fn content_hash(record: &Map<String, Value>, field: &str) -> u64 {
+    record.get(field).map_or(0, value_hash)
+}
+
+/// A hash of words, or of words and the names of media.
+fn value_hash(content: &Value) -> u64 {
+    match content {
+        Value::String(text) => text::exact_hash(text),
+        parts => text::exact_hash(&parts.to_string()),
+    }
 }
 
 /// `raters(pair)`: what a record says of its raters, as JSON; null when it says nothing.

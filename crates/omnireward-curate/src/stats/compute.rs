@@ -6,8 +6,8 @@ use datafusion::{
         datatypes::{Int64Type, UInt32Type, UInt64Type},
     },
     dataframe::DataFrame,
-    functions_aggregate::expr_fn::{count, max, sum},
-    prelude::{Expr, col, lit, when},
+    functions_aggregate::expr_fn::{count, max, min, sum},
+    prelude::{Expr, col, lit},
 };
 use futures::TryStreamExt;
 use omnireward_core::{Progress, Task};
@@ -39,11 +39,13 @@ pub(super) async fn stats_on(
     let files = table.files()?;
     let rows = engine.table(&files).await?;
     let mut cells: BTreeMap<Cell, Sums> = BTreeMap::new();
-    progress.begin("counting", Some(6));
+    progress.begin("counting", Some(7));
     add_rows(engine, &rows, &mut cells).await?;
     progress.advance(1, "rows");
     add_groups(engine, &rows, &mut cells).await?;
     progress.advance(1, "groups");
+    add_opposites(engine, &rows, &mut cells).await?;
+    progress.advance(1, "opposite labels");
     for (index, column) in ["prompt", "responses", "criterion"].into_iter().enumerate() {
         add_words(engine, &rows, index, column, &mut cells).await?;
         progress.advance(1, column);
@@ -191,12 +193,8 @@ async fn add_rows(
     let no_media = media
         .iter()
         .fold(lit(true), |none, name| none.and(col(*name).eq(lit(0_u32))));
-    let keys: Vec<Expr> = CELL
-        .into_iter()
-        .chain(["label"])
-        .map(col)
-        .chain([no_media.alias("text_only")])
-        .collect();
+    let mut keys = cell_and(&["label"]);
+    keys.push(no_media.alias("text_only"));
     let mut sums = vec![
         count(lit(1_i64)).alias("rows"),
         count(col("criterion")).alias("criteria"),
@@ -227,61 +225,89 @@ async fn add_rows(
     .await
 }
 
-/// Groups are named within an input; a row without one is a group of its own.
+/// The columns of a cell, and some more.
+fn cell_and(more: &[&str]) -> Vec<Expr> {
+    CELL.iter().chain(more).map(|name| col(*name)).collect()
+}
+
+/// What a row's group is called; groups are named within an input, and a row without one is a group of its own.
+fn group(engine: &Engine) -> Expr {
+    let cluster = engine.function("cluster");
+    cluster.call(vec![col("group"), col("id")]).alias("cluster")
+}
+
+/// Groups, by how many different criteria each has.
 async fn add_groups(
     engine: &Engine,
     rows: &DataFrame,
     cells: &mut BTreeMap<Cell, Sums>,
 ) -> Result<(), Error> {
-    let cluster = engine
-        .function("cluster")
-        .call(vec![col("group"), col("id")]);
-    let is = |label: &str| when(col("label").eq(lit(label)), lit(1_i64)).otherwise(lit(0_i64));
-    let keys = CELL.map(col).to_vec();
-    let with = |more: &[&str]| {
-        keys.iter()
-            .cloned()
-            .chain(more.iter().map(|name| col(*name)))
-            .collect::<Vec<_>>()
-    };
+    let mut columns = cell_and(&["criterion"]);
+    columns.push(group(engine));
     let plan = rows
         .clone()
-        .select(vec![
-            col("task"),
-            col("input"),
-            col("source"),
-            cluster.alias("cluster"),
-            col("criterion"),
-            is("first")?.alias("is_first"),
-            is("second")?.alias("is_second"),
-        ])?
+        .select(columns)?
         // Each criterion of a group once.
+        .distinct()?
         .aggregate(
-            with(&["cluster", "criterion"]),
-            vec![
-                max(col("is_first")).alias("first"),
-                max(col("is_second")).alias("second"),
-            ],
+            cell_and(&["cluster"]),
+            vec![count(col("criterion")).alias("criteria")],
         )?
         .aggregate(
-            with(&["cluster"]),
-            vec![
-                count(col("criterion")).alias("criteria"),
-                (max(col("first")) * max(col("second"))).alias("opposite"),
-            ],
-        )?
-        .aggregate(
-            with(&["criteria", "opposite"]),
+            cell_and(&["criteria"]),
             vec![count(lit(1_i64)).alias("groups")],
         )?;
     each_row(engine, plan, |batch, row| {
         let sums = cells.entry(cell_of(batch, row)).or_default();
-        let groups = integer(batch, 5, row);
+        let groups = integer(batch, 4, row);
         sums.groups += groups;
         *sums.criteria.entry(integer(batch, 3, row)).or_default() += groups;
-        if integer(batch, 4, row) > 0 {
-            sums.opposite += groups;
-        }
+    })
+    .await
+}
+
+/// Groups in which two criteria prefer different ones of the same responses. A criterion that prefers now one, now the
+/// other says nothing.
+async fn add_opposites(
+    engine: &Engine,
+    rows: &DataFrame,
+    cells: &mut BTreeMap<Cell, Sums>,
+) -> Result<(), Error> {
+    let scene = engine.function("scene").call(vec![col("pair")]);
+    let preferred = engine.function("preferred");
+    let preferred = preferred.call(vec![col("pair"), col("label")]);
+    let mut columns = cell_and(&["criterion"]);
+    columns.extend([
+        group(engine),
+        scene.alias("scene"),
+        preferred.alias("preferred"),
+    ]);
+    let ends = |column: &str, names: [&str; 2]| {
+        vec![
+            min(col(column)).alias(names[0]),
+            max(col(column)).alias(names[1]),
+        ]
+    };
+    let plan = rows
+        .clone()
+        .filter(col("criterion").is_not_null())?
+        .select(columns)?
+        .filter(col("preferred").is_not_null())?
+        .aggregate(
+            cell_and(&["cluster", "scene", "criterion"]),
+            ends("preferred", ["least", "most"]),
+        )?
+        .filter(col("least").eq(col("most")))?
+        .aggregate(
+            cell_and(&["cluster", "scene"]),
+            ends("least", ["lower", "upper"]),
+        )?
+        .filter(col("lower").lt(col("upper")))?
+        .select(cell_and(&["cluster"]))?
+        .distinct()?
+        .aggregate(cell_and(&[]), vec![count(lit(1_i64)).alias("groups")])?;
+    each_row(engine, plan, |batch, row| {
+        cells.entry(cell_of(batch, row)).or_default().opposite += integer(batch, 3, row);
     })
     .await
 }
@@ -294,28 +320,21 @@ async fn add_words(
     column: &str,
     cells: &mut BTreeMap<Cell, Sums>,
 ) -> Result<(), Error> {
-    let texts: Vec<Expr> = CELL
-        .into_iter()
-        .map(col)
-        .chain([col(column).alias("text")])
-        .collect();
-    let texts = rows.clone().select(texts)?;
+    let mut columns = cell_and(&[]);
+    columns.push(col(column).alias("text"));
+    let texts = rows.clone().select(columns)?;
     let texts = if column == "responses" {
         texts.unnest_columns(&["text"])?
     } else {
         texts
     };
     let words = engine.function("word_count").call(vec![col("text")]);
-    let counted: Vec<Expr> = CELL
-        .into_iter()
-        .map(col)
-        .chain([words.alias("words")])
-        .collect();
-    let keys: Vec<Expr> = CELL.into_iter().chain(["words"]).map(col).collect();
+    let mut counted = cell_and(&[]);
+    counted.push(words.alias("words"));
     let plan = texts
         .select(counted)?
         .filter(col("words").gt(lit(0_u64)))?
-        .aggregate(keys, vec![count(lit(1_i64)).alias("times")])?;
+        .aggregate(cell_and(&["words"]), vec![count(lit(1_i64)).alias("times")])?;
     each_row(engine, plan, |batch, row| {
         let sums = cells.entry(cell_of(batch, row)).or_default();
         *sums.words[index]

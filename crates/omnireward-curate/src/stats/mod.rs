@@ -2,6 +2,7 @@
 
 mod compute;
 mod lengths;
+mod samples;
 
 use std::path::Path;
 
@@ -11,11 +12,34 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     engine::{Engine, EngineConfig},
-    table::{Input, InputSummary, WorkTable},
+    table::{Fate, Input, InputSummary, TableConfig, WorkTable, whole_file},
+    work::{Begun, Plan, Work},
 };
 
 pub use crate::agreement::{Agreement, PairAgreement, Ratings};
 pub use lengths::Lengths;
+
+/// How statistics are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatsSettings {
+    /// Rows of each task that are written as samples.
+    pub samples: usize,
+    /// Which rows those are follows from this number.
+    pub seed: u64,
+    /// Whether a record that cannot be read ends the work.
+    pub strict: bool,
+}
+
+impl Default for StatsSettings {
+    fn default() -> Self {
+        Self {
+            samples: 12,
+            seed: 0,
+            strict: false,
+        }
+    }
+}
 
 /// What sets of pairs are made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +73,7 @@ pub struct Section {
     pub criteria_per_group: Vec<(u64, u64)>,
     /// Criteria in a group, on average over groups that have any.
     pub mean_criteria_per_group: Option<f64>,
-    /// Groups in which two rows prefer different responses.
+    /// Groups in which two criteria prefer different ones of the same responses.
     pub groups_with_opposite_labels: u64,
     /// Media of each modality.
     pub media: Media,
@@ -105,19 +129,45 @@ pub struct Media {
     pub text_only_rows: u64,
 }
 
-/// Counts what `inputs` are made of. `scratch` is a folder for a table to work on; started again with the same inputs, what
-/// was read is taken from there.
+/// Counts what `inputs` are made of, and writes it to the folder `out` as `report.json`, beside a sample of the rows as a
+/// [table](crate::table) and `faults.jsonl`.
+///
+/// Stopped and started again, it goes on; finished, it returns what it counted.
 ///
 /// # Errors
 ///
-/// Errors of reading, and of the engine.
+/// [`Error::OtherWork`] when `out` holds anything else; errors of reading, writing and of the engine.
 pub async fn stats(
     inputs: &[Input],
-    scratch: &Path,
-    strict: bool,
+    out: &Path,
+    settings: &StatsSettings,
     engine: &EngineConfig,
     progress: &dyn Progress,
 ) -> Result<Stats, Error> {
-    let table = WorkTable::open_or_make(inputs, scratch, strict, progress)?;
-    compute::stats_on(&Engine::open(engine).await?, &table, progress).await
+    let work = match Work::open(out, &Plan::new("stats", settings, inputs)?)? {
+        Begun::Done(stats) => return Ok(stats),
+        Begun::Open(work) => work,
+    };
+    let spill = Some(work.scratch_folder("spill")?);
+    let runner = Engine::open(&EngineConfig {
+        spill,
+        ..engine.clone()
+    })
+    .await?;
+    let table = WorkTable::open_or_make(inputs, &work.scratch("table"), settings.strict, progress)?;
+    let found = compute::stats_on(&runner, &table, progress).await?;
+    let tasks = found.tasks.iter().map(|(task, _)| *task);
+    let samples = samples::drawn(&runner, &table, settings, tasks).await?;
+    let results = work.fresh_folder("results")?;
+    let end = table.ingested.rows();
+    table.copy(&results, TableConfig::default(), end, progress, |row, _| {
+        if samples.contains(&row) {
+            Fate::Keep
+        } else {
+            Fate::Drop
+        }
+    })?;
+    whole_file(&results.join("faults.jsonl"), table.faults()?.as_bytes())?;
+    work.finish(&results, &found)?;
+    Ok(found)
 }

@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use omnireward_core::{NoProgress, PreferencePair};
 use omnireward_curate::{
+    Error,
     decontaminate::{DecontaminateSettings, decontaminate},
     dedup::{DedupSettings, dedup},
-    engine::{EngineConfig, cluster::Loopback},
+    engine::{
+        EngineConfig,
+        cluster::{ExecutorAddress, Loopback, serve_executor},
+    },
     mix::{MixRecipe, mix},
-    stats::{Stats, stats},
+    stats::{StatsSettings, stats},
     table::{Input, MediaMode},
 };
 use omnireward_testkit::pairs;
@@ -52,15 +56,10 @@ fn set(folder: &Path) -> Set {
     }
 }
 
-/// All four kinds of work; the folders with results, and the statistics.
-async fn everything(
-    set: &Set,
-    root: &Path,
-    name: &str,
-    engine: &EngineConfig,
-) -> (Vec<PathBuf>, Stats) {
-    let out = |work: &str| root.join(format!("{work} {name}"));
-    let outs = vec![out("dedup"), out("decontaminate"), out("mix")];
+/// All four kinds of work; the folders with results.
+async fn everything(set: &Set, root: &Path, name: &str, engine: &EngineConfig) -> [PathBuf; 4] {
+    let outs =
+        ["dedup", "decontaminate", "mix", "stats"].map(|work| root.join(format!("{work} {name}")));
     let media = MediaMode::Beside;
     dedup(
         &set.training,
@@ -87,16 +86,11 @@ async fn everything(
     mix(&set.recipe, root, &outs[2], engine, &NoProgress)
         .await
         .unwrap();
-    let found = stats(
-        &set.training,
-        &root.join(format!("stats {name}")),
-        true,
-        engine,
-        &NoProgress,
-    )
-    .await
-    .unwrap();
-    (outs, found)
+    let settings = StatsSettings::default();
+    stats(&set.training, &outs[3], &settings, engine, &NoProgress)
+        .await
+        .unwrap();
+    outs
 }
 
 #[test]
@@ -116,10 +110,23 @@ fn a_cluster_gives_the_bytes_that_one_process_gives() {
             everything(&set, folder.path(), "there", &config).await,
         )
     });
-    assert_eq!(here.1, there.1);
-    for (one, other) in here.0.iter().zip(&there.0) {
+    for (one, other) in here.iter().zip(&there) {
         let [one, other] = [one, other].map(|out| contents(out));
         assert!(one.len() > 2);
         assert!(one == other, "{:?}", one.keys());
     }
+}
+
+#[test]
+fn an_executor_needs_a_port_after_its_own() {
+    let address = ExecutorAddress {
+        listen: "127.0.0.1:65535".parse().unwrap(),
+        external_host: "localhost".to_owned(),
+        scheduler_host: "localhost".to_owned(),
+        scheduler_port: 1,
+    };
+    let error = runtime()
+        .block_on(serve_executor(&address, &engine(1)))
+        .unwrap_err();
+    assert!(matches!(error, Error::NoPortAfter { .. }), "{error}");
 }

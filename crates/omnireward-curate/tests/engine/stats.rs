@@ -1,9 +1,14 @@
-use omnireward_core::{NoProgress, Preference, PreferencePair, Response, Task};
-use omnireward_curate::stats::{Labels, Stats, stats};
+use std::{panic::AssertUnwindSafe, path::Path};
+
+use omnireward_core::{NoProgress, Preference, PreferencePair, Progress, Response, Task};
+use omnireward_curate::{
+    stats::{Labels, Stats, StatsSettings, stats},
+    table::Input,
+};
 use omnireward_testkit::pairs;
 use serde_json::json;
 
-use super::{dedup::runtime, engine, input};
+use super::{DiesAt, contents, dedup::runtime, engine, ids, input, read};
 
 fn pair(id: &str, label: Preference) -> PreferencePair {
     let responses = [
@@ -16,12 +21,20 @@ fn pair(id: &str, label: Preference) -> PreferencePair {
 fn found(pairs: &[PreferencePair], partitions: usize) -> Stats {
     let folder = tempfile::tempdir().unwrap();
     let inputs = [input(folder.path(), "set", pairs)];
-    let scratch = folder.path().join("scratch");
-    let engine = engine(partitions);
-    let work = stats(&inputs, &scratch, false, &engine, &NoProgress);
-    let mut found = runtime().block_on(work).unwrap();
+    let out = folder.path().join("out");
+    let mut found = run(&inputs, &out, partitions, &NoProgress);
     found.inputs.clear();
     found
+}
+
+fn run(inputs: &[Input], out: &Path, partitions: usize, progress: &dyn Progress) -> Stats {
+    let settings = StatsSettings {
+        samples: 2,
+        ..StatsSettings::default()
+    };
+    let engine = engine(partitions);
+    let work = stats(inputs, out, &settings, &engine, progress);
+    runtime().block_on(work).unwrap()
 }
 
 fn set() -> Vec<PreferencePair> {
@@ -125,4 +138,103 @@ fn counts_are_those_of_the_set() {
 #[test]
 fn they_do_not_depend_on_partitions() {
     assert_eq!(found(&set(), 1), found(&set(), 3));
+}
+
+/// Rows of one group, under as many criteria.
+fn group(rows: impl IntoIterator<Item = PreferencePair>) -> Vec<PreferencePair> {
+    let rows = rows.into_iter().enumerate();
+    rows.map(|(index, mut row)| {
+        row.id = format!("{index}");
+        row.group = Some("g".to_owned());
+        row.with_criterion(format!("rule {index}"))
+    })
+    .collect()
+}
+
+#[test]
+fn labels_are_opposite_where_criteria_prefer_different_responses() {
+    use Preference::{First, Second, Tie};
+    let one = |label| pair("", label);
+    let mut other = one(Second);
+    other.responses[1] = Response::text("another answer");
+    let mut twice = group([one(First), one(Second)]);
+    for row in &mut twice {
+        *row = row.clone().with_criterion("the same rule");
+    }
+    let mut without = group([one(First), one(Second)]);
+    for row in &mut without {
+        row.criterion = None;
+    }
+    let pictures = pairs::pair(Task::T2I, 2);
+    let cases = [
+        ("two criteria", group([one(First), one(Second)]), 1),
+        (
+            "the responses exchanged",
+            group([one(First), one(First).swapped()]),
+            0,
+        ),
+        (
+            "exchanged, and the other preferred",
+            group([one(First), one(Second).swapped()]),
+            1,
+        ),
+        ("other responses", group([one(First), other]), 0),
+        ("a tie", group([one(First), one(Tie)]), 0),
+        ("one criterion that says both", twice, 0),
+        ("no criterion", without, 0),
+        (
+            "pictures",
+            group([
+                pictures.clone().with_label(First),
+                pictures.clone().with_label(Second),
+            ]),
+            1,
+        ),
+        (
+            "other pictures",
+            group([
+                pictures.with_label(First),
+                pairs::pair(Task::T2I, 4).with_label(Second),
+            ]),
+            0,
+        ),
+    ];
+    for (name, rows, expected) in cases {
+        let stats = found(&rows, 1);
+        assert_eq!(stats.all.groups_with_opposite_labels, expected, "{name}");
+    }
+}
+
+#[test]
+fn some_rows_of_each_task_are_written_as_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = [input(folder.path(), "set", &set())];
+    let outs = ["one", "three"].map(|name| folder.path().join(name));
+    run(&inputs, &outs[0], 1, &NoProgress);
+    run(&inputs, &outs[1], 3, &NoProgress);
+    assert_eq!(contents(&outs[0]), contents(&outs[1]));
+    let samples = read(&outs[0]);
+    let of_text = samples.iter().filter(|pair| pair.task == Task::T2T).count();
+    assert_eq!((samples.len(), of_text), (10, 2));
+    assert!(ids(&samples).contains(&"T2V-2"));
+}
+
+#[test]
+fn counting_that_was_killed_at_any_stage_ends_in_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = [input(folder.path(), "set", &set())];
+    let [whole, resumed] = ["whole", "resumed"].map(|name| folder.path().join(name));
+    let counter = DiesAt::stage(usize::MAX);
+    let counted = run(&inputs, &whole, 2, &counter);
+    for stage in (0..counter.stages()).rev() {
+        let progress = DiesAt::stage(stage);
+        let attempt = || run(&inputs, &resumed, 2, &progress);
+        let died = std::panic::catch_unwind(AssertUnwindSafe(attempt));
+        assert!(died.is_err() || resumed.join("report.json").exists());
+    }
+    assert_eq!(
+        run(&inputs, &resumed, 2, &NoProgress).all.rows,
+        counted.all.rows
+    );
+    assert_eq!(contents(&whole), contents(&resumed));
 }
