@@ -1,8 +1,8 @@
 //! A folder for work that may be stopped and started again.
 
 use std::{
-    fs::{self, File},
-    io::{BufWriter, Write},
+    fs::{self, DirEntry, File},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -85,10 +85,14 @@ impl Work {
     }
 
     fn begin(&self, recorded: &Path, plan: &Plan) -> Result<(), Error> {
+        // Somebody who was stopped while the plan was written left half of it, and nothing else.
+        let is_half_a_plan = |entry: io::Result<DirEntry>| {
+            entry.is_ok_and(|entry| entry.file_name() == "plan.begun")
+        };
         let is_occupied = self
             .out
             .read_dir()
-            .is_ok_and(|mut entries| entries.next().is_some());
+            .is_ok_and(|mut entries| entries.any(|entry| !is_half_a_plan(entry)));
         if is_occupied {
             return Err(Error::OtherWork {
                 path: self.out.clone(),
@@ -177,5 +181,25 @@ impl JsonLines {
 
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         self.file.flush().map_err(Error::writing(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_plan_is_begun_again_and_other_work_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan(json!({"work": "test"}));
+        let open = || Work::open::<Value>(folder.path(), &plan);
+        fs::write(folder.path().join("plan.begun"), "{\"wo").unwrap();
+        assert!(matches!(open(), Ok(Begun::Open(_))));
+        assert!(folder.path().join("plan.json").exists());
+        assert!(!folder.path().join("plan.begun").exists());
+        assert!(matches!(open(), Ok(Begun::Open(_))));
+        fs::remove_file(folder.path().join("plan.json")).unwrap();
+        fs::write(folder.path().join("pairs.jsonl"), "").unwrap();
+        assert!(matches!(open(), Err(Error::OtherWork { .. })));
     }
 }
