@@ -7,8 +7,10 @@
 //! ([`MediaSignature`](crate::signature::MediaSignature)). A pair under two criteria is not a duplicate: it is the point.
 //!
 //! Candidates come from what the responses are made of: bands of the texts' `MinHash` where they are text, else the keys
-//! of their media. Every candidate is compared; clusters are what is connected; of each, the first row is kept.
+//! of their media. Every candidate is compared; clusters are what is connected; of each, the first row is kept. Labels play
+//! no part in that, but it is told where the row that goes has another label than the one that stays.
 
+mod labels;
 mod report;
 mod stages;
 
@@ -54,7 +56,8 @@ impl Default for DedupSettings {
 }
 
 /// Writes the rows of `inputs` to the folder `out` as a [table](crate::table), without the duplicates, beside
-/// `report.json`, `dropped.jsonl` (a line for each row that is left out: which row stays instead, and by what evidence) and
+/// `report.json`, `dropped.jsonl` (a line for each row that is left out: which row stays instead, by what evidence, and both
+/// labels, that of the row left out as if its responses stood in the order of the other's) and
 /// `faults.jsonl` (a line for each record or medium that could not be read).
 ///
 /// Stopped and started again, it goes on; finished, it returns its report.

@@ -20,6 +20,8 @@ pub struct DedupReport {
     pub exact: u64,
     /// Rows that are nearly like one that is kept, or like another row of its cluster.
     pub near: u64,
+    /// Rows that were left out and have another label than the row that is kept, as the same responses go.
+    pub other_label: u64,
     /// Clusters of more than one row.
     pub clusters: u64,
     /// Rows in the largest cluster.

@@ -15,7 +15,7 @@ use futures::TryStreamExt;
 use omnireward_core::Progress;
 use serde_json::{Value, json};
 
-use super::{DedupReport, DedupSettings, InputCounts};
+use super::{DedupReport, DedupSettings, InputCounts, labels::Labels};
 use crate::{
     Error,
     engine::Engine,
@@ -361,7 +361,7 @@ impl<'a> Stages<'a> {
         report.missing_media = written.missing_media;
         report.exact = report.counts.iter().map(|counts| counts.exact).sum();
         report.near = report.counts.iter().map(|counts| counts.near).sum();
-        self.log(duplicates, &results.join("dropped.jsonl"))?;
+        report.other_label = self.log(duplicates, &results.join("dropped.jsonl"))?;
         self.table.copy_faults(&results, &self.hashes)?;
         self.work.finish(&results, &report)?;
         Ok(report)
@@ -385,6 +385,7 @@ impl<'a> Stages<'a> {
             kept: 0,
             exact: 0,
             near: 0,
+            other_label: 0,
             clusters: sizes.len() as u64,
             largest_cluster: sizes.values().copied().max().unwrap_or(1),
             compared: duplicates.compared,
@@ -393,20 +394,24 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// A line for each row that is left out.
-    fn log(&self, duplicates: &Duplicates, path: &Path) -> Result<(), Error> {
+    /// Writes a line for each row that is left out, and returns how many of them have another label than the row kept.
+    fn log(&self, duplicates: &Duplicates, path: &Path) -> Result<u64, Error> {
         let dropped = duplicates.rows.iter();
         let wanted: BTreeSet<u64> = dropped
             .clone()
             .flat_map(|(&row, &(first, evidence))| [row, first, evidence.with])
             .collect();
         let names = self.table.names(&wanted)?;
+        let labels = Labels::read(&self.table, &wanted, &self.media, &self.hashes)?;
         let named = |row: u64| -> Value {
             let name = &names[&row];
             json!({"input": self.table.ingested.inputs[name.input].name, "id": name.id})
         };
         let mut log = JsonLines::create(path)?;
+        let mut other_label = 0;
         for (&row, &(first, evidence)) in dropped {
+            let [label, kept_label] = [labels.as_ordered(row, first), labels.of(first)];
+            other_label += u64::from(label != kept_label);
             log.line(&json!({
                 "row": named(row),
                 "kept": named(first),
@@ -414,9 +419,12 @@ impl<'a> Stages<'a> {
                 "evidence": if evidence.is_exact { "exact" } else { "near" },
                 "text": evidence.text,
                 "media": evidence.media,
+                "label": label,
+                "kept_label": kept_label,
             }))?;
         }
-        log.finish()
+        log.finish()?;
+        Ok(other_label)
     }
 }
 

@@ -35,7 +35,7 @@ pub const MIXTURE_FIELD: &str = "mixture";
 ///
 /// # Errors
 ///
-/// [`Error::Recipe`] when a subset is empty; [`Error::OtherWork`] when `out` holds anything else; errors of reading,
+/// [`Error::Recipe`] when a subset is empty, or none gives a row; [`Error::OtherWork`] when `out` holds anything else; errors of reading,
 /// writing and of the engine.
 pub async fn mix(
     recipe: &MixRecipe,

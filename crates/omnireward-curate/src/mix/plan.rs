@@ -55,7 +55,7 @@ pub(super) async fn mix_on(
             table,
         });
     }
-    let plan = mixture(engine, recipe, &shares).await?;
+    let plan = mixture(engine, recipe, root, &shares).await?;
     Mixing::begin(recipe, shares, work)?
         .write(engine, plan, progress)
         .await
@@ -65,6 +65,7 @@ pub(super) async fn mix_on(
 async fn mixture(
     engine: &Engine,
     recipe: &MixRecipe,
+    root: &Path,
     shares: &[Share<'_>],
 ) -> Result<DataFrame, Error> {
     let mut all: Option<DataFrame> = None;
@@ -105,7 +106,10 @@ async fn mixture(
             .chain(place)
             .collect(),
     };
-    let all = all.expect("a recipe has a subset, and none is empty");
+    let all = all.ok_or_else(|| Error::Recipe {
+        path: root.to_owned(),
+        reason: "no subset gives a row; raise a `weight`".to_owned(),
+    })?;
     Ok(all.sort(order)?)
 }
 

@@ -125,6 +125,9 @@ impl MixRecipe {
         if self.rows_per_file == 0 {
             return Err("`rows_per_file` is 0".to_owned());
         }
+        if self.max_samples == Some(0) {
+            return Err("`max_samples` is 0".to_owned());
+        }
         let mut names = BTreeSet::new();
         for subset in &self.subsets {
             if !names.insert(&subset.name) {
@@ -135,6 +138,11 @@ impl MixRecipe {
                 .is_some_and(|weight| !weight.is_finite() || weight <= 0.0)
             {
                 return Err(format!("the weight of `{}` is not positive", subset.name));
+            }
+            for (field, value) in [("pairs", subset.pairs), ("cap", subset.cap)] {
+                if value == Some(0) {
+                    return Err(format!("`{field}` of `{}` is 0", subset.name));
+                }
             }
             subset.format()?;
         }
@@ -227,6 +235,9 @@ mod tests {
             (format!("{ONE}format = 'word'\n"), "word"),
             (format!("{ONE}shoe = 1\n"), "shoe"),
             (format!("rows_per_file = 0\n{ONE}"), "rows_per_file"),
+            (format!("max_samples = 0\n{ONE}"), "`max_samples` is 0"),
+            (format!("{ONE}pairs = 0\n"), "`pairs` of `a` is 0"),
+            (format!("{ONE}cap = 0\n"), "`cap` of `a` is 0"),
         ];
         for (text, expected) in cases {
             let message = read(&text).unwrap_err();

@@ -1,6 +1,6 @@
 use std::{panic::AssertUnwindSafe, path::Path};
 
-use omnireward_core::{NoProgress, Part, PreferencePair, Response, Task};
+use omnireward_core::{NoProgress, Part, Preference, PreferencePair, Response, Task};
 use omnireward_curate::{
     Error,
     dedup::{DedupReport, DedupSettings, dedup},
@@ -118,6 +118,62 @@ fn planted_duplicates_are_found_and_nothing_else() {
     );
     assert_eq!(lines[2]["row"]["input"], "b");
     assert!(!out.join("work").exists());
+}
+
+#[test]
+fn copies_with_another_label_are_counted_and_told() {
+    let mut dice = Dice(17);
+    let one = text_pair("one", &mut dice);
+    let named = |id: &str, pair: PreferencePair| PreferencePair {
+        id: id.to_owned(),
+        ..pair
+    };
+    let picture = pairs::pair(Task::T2I, 2).with_label(Preference::First);
+    let mut unlabelled = one.clone();
+    unlabelled.label = None;
+    let edited = edited_pair(&one, "", 0.05, &mut dice);
+    let rows = [
+        one.clone(),
+        named("same", one.clone()),
+        named("exchanged", one.swapped()),
+        named("opposite", one.clone().with_label(Preference::Second)),
+        named("a tie", one.clone().with_label(Preference::Tie)),
+        named("unlabelled", unlabelled),
+        named("edited", edited.clone()),
+        named("edited, exchanged", edited.swapped()),
+        named(
+            "edited, exchanged, opposite",
+            edited.swapped().with_label(Preference::First),
+        ),
+        named("picture", picture.clone()),
+        named("picture exchanged", picture.swapped()),
+        named(
+            "picture opposite",
+            picture.clone().with_label(Preference::Second),
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let inputs = [input(folder.path(), "a", &rows)];
+    let report = run(&inputs, &out, &DedupSettings::default(), 2).unwrap();
+    assert_eq!((report.kept, report.other_label), (2, 5));
+    let told: Vec<(String, serde_json::Value)> = json_lines(&out.join("dropped.jsonl"))
+        .iter()
+        .filter(|line| line["label"] != line["kept_label"])
+        .map(|line| {
+            let id = line["row"]["id"].as_str().unwrap().to_owned();
+            (id, line["label"].clone())
+        })
+        .collect();
+    let expected = [
+        ("opposite", serde_json::json!("second")),
+        ("a tie", serde_json::json!("tie")),
+        ("unlabelled", serde_json::Value::Null),
+        ("edited, exchanged, opposite", serde_json::json!("second")),
+        ("picture opposite", serde_json::json!("second")),
+    ];
+    let expected = expected.map(|(id, label)| (id.to_owned(), label));
+    assert_eq!(told, expected);
 }
 
 #[test]

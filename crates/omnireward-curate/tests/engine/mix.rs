@@ -1,7 +1,10 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use omnireward_core::{NoProgress, PreferencePair, Task};
-use omnireward_curate::mix::{Kind, MixRecipe, MixReport, mix};
+use omnireward_curate::{
+    Error,
+    mix::{Kind, MixRecipe, MixReport, mix},
+};
 use omnireward_testkit::published_sources;
 
 use super::{Dice, contents, dedup::runtime, engine, ids, input, read, text_pair};
@@ -144,6 +147,28 @@ fn what_differs_from_the_recipe_is_told() {
             "20 rows of `b` have no criterion"
         ]
     );
+}
+
+#[test]
+fn a_mixture_without_a_row_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    sources(folder.path());
+    let tiny = two("", "weight = 0.0001", "weight = 0.0001");
+    let none = MixRecipe {
+        max_samples: Some(0),
+        ..recipe(folder.path(), &two("", "", ""))
+    };
+    for (name, recipe) in [("tiny", recipe(folder.path(), &tiny)), ("none", none)] {
+        let out = folder.path().join(name);
+        let engine = engine(1);
+        let work = mix(&recipe, folder.path(), &out, &engine, &NoProgress);
+        let error = runtime().block_on(work).unwrap_err();
+        assert!(matches!(error, Error::Recipe { .. }), "{error}");
+        assert!(
+            error.to_string().contains("no subset gives a row"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
