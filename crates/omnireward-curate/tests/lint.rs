@@ -152,6 +152,115 @@ fn rows_that_cannot_be_read_and_labels_of_one_side_are_found() {
     );
 }
 
+/// What is found without looking into media, by rows.
+fn without_media(pairs: &[PreferencePair]) -> Vec<(u64, Code)> {
+    let config = LintConfig {
+        decode_media: false,
+        ..LintConfig::default()
+    };
+    let rows = pairs.iter().cloned().map(Ok);
+    let report = lint(rows, &config, &NoProgress, None);
+    let findings = report.findings.iter();
+    findings.map(|f| (f.row.unwrap(), f.code)).collect()
+}
+
+#[test]
+fn media_without_a_name_are_told_apart_when_they_are_not_decoded() {
+    let unnamed = |seed| MediaRef {
+        modality: Modality::Image,
+        source: MediaSource::Bytes {
+            bytes: png(seed).into(),
+            name: None,
+        },
+    };
+    let of = |id: &str, seeds: [u8; 2]| {
+        let mut pair = generation(Task::T2I, id, seeds.map(unnamed));
+        pair.prompt = vec![Part::from("a boat")];
+        pair
+    };
+    let pairs = [of("a", [1, 2]), of("b", [3, 4]), of("c", [1, 2])];
+    assert_eq!(without_media(&pairs), [(3, Code::DuplicatePair)]);
+    // Files are not read, and one name may stand for two of them.
+    let folder = tempfile::tempdir().unwrap();
+    let files = |id: &str| {
+        let files = ["a", "b"].map(|name| {
+            let path = folder.path().join(format!("{id}-{name}.png"));
+            std::fs::write(&path, png(id.as_bytes()[0])).unwrap();
+            MediaRef {
+                modality: Modality::Image,
+                source: MediaSource::File {
+                    path,
+                    name: "same.png".to_owned(),
+                },
+            }
+        });
+        let mut pair = generation(Task::T2I, id, files);
+        pair.prompt = vec![Part::from("a boat")];
+        pair
+    };
+    assert!(without_media(&[files("x"), files("y")]).is_empty());
+}
+
+#[test]
+fn what_is_ignored_keeps_a_row_from_no_other_check() {
+    let cut = |id: &str| {
+        let mut pair = essay(1);
+        pair.id = id.to_owned();
+        let words = "The answer goes on and explains what it means at some length. That is why the";
+        pair.responses[0] = Response::text(words);
+        pair
+    };
+    let pairs = [cut("a"), cut("b")];
+    let found = |ignored: Vec<Code>| {
+        let config = LintConfig {
+            ignored,
+            ..LintConfig::default()
+        };
+        let rows = pairs.iter().cloned().map(Ok);
+        let report = lint(rows, &config, &NoProgress, None);
+        let codes = report.findings.iter().map(|finding| finding.code);
+        codes.collect::<Vec<_>>()
+    };
+    assert_eq!(found(vec![]), [Code::TruncatedResponse; 2]);
+    assert_eq!(found(vec![Code::TruncatedResponse]), [Code::DuplicatePair]);
+}
+
+#[test]
+fn a_row_without_a_label_or_with_a_remote_medium_is_compared_with_others() {
+    let unlabelled = |id: &str| {
+        let mut pair = essay(1);
+        pair.id = id.to_owned();
+        pair.label = None;
+        pair
+    };
+    let codes = |pairs: &[PreferencePair]| {
+        let findings = check(pairs).findings;
+        let of = findings.iter().map(|f| (f.row.unwrap(), f.code));
+        of.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        codes(&[unlabelled("a"), unlabelled("b")]),
+        [
+            (1, Code::Unlabelled),
+            (2, Code::Unlabelled),
+            (2, Code::DuplicatePair),
+        ]
+    );
+    let mut remote: Vec<PreferencePair> = (0..40)
+        .map(|number| {
+            let far = |side| other(MediaSource::Url(format!("https://example.org/{side}.png")));
+            generation(Task::T2I, &format!("scene {number}"), ["a", "b"].map(far))
+        })
+        .collect();
+    remote[39].prompt = vec![Part::from(&*"a boat on a wide and quiet lake, ".repeat(40))];
+    let found = codes(&remote);
+    let of_set: Vec<_> = found
+        .iter()
+        .filter(|(_, code)| *code != Code::RemoteMedium)
+        .collect();
+    assert_eq!(of_set, [&(40, Code::LengthOutlier)]);
+}
+
 #[test]
 fn a_fix_repairs_what_is_safe_and_says_what_it_did() {
     let of = |code: Code, pair: &PreferencePair| {

@@ -5,6 +5,7 @@ use omnireward_core::{Preference, PreferencePair, joined_text};
 use super::{
     Code, names_a_side,
     row::{Findings, normal},
+    wording::NOUNS,
 };
 
 pub(super) fn check(findings: &mut Findings<'_>) {
@@ -50,11 +51,12 @@ fn by_place(criterion: &str) -> Option<(Preference, String)> {
                 .get(at + offset)
                 .is_some_and(|word| among.contains(&word.as_str()))
         };
+        let is_noun = |offset: usize| is(offset, NOUNS) || is(offset, &["one"]);
         let side = match lower[at].as_str() {
             "a" | "1" if words[at] == "A" || words[at] == "1" => Preference::First,
             "b" | "2" if words[at] == "B" || words[at] == "2" => Preference::Second,
-            "first" if is(1, NOUNS) => Preference::First,
-            "second" if is(1, NOUNS) => Preference::Second,
+            "first" if is_noun(1) => Preference::First,
+            "second" if is_noun(1) => Preference::Second,
             _ => continue,
         };
         let is_named = matches!(lower[at].as_str(), "first" | "second");
@@ -75,10 +77,6 @@ fn by_place(criterion: &str) -> Option<(Preference, String)> {
     }
     None
 }
-
-const NOUNS: &[&str] = &[
-    "response", "answer", "reply", "option", "output", "image", "video", "audio", "clip", "one",
-];
 
 /// `The shorter response is better`, which can be counted.
 fn by_length(criterion: &str, pair: &PreferencePair) -> Option<(Preference, String)> {
@@ -128,6 +126,9 @@ mod tests {
         for (criterion, says) in [
             ("Response A is better because it is kind.", Some(First)),
             ("The second answer is preferred.", Some(Second)),
+            ("The first one is better.", Some(First)),
+            ("Candidate B is better.", Some(Second)),
+            ("The second picture is worse.", Some(First)),
             ("I find that image B is worse.", Some(First)),
             ("Shorter is better.", Some(First)),
             ("Prefer the longer answer", Some(Second)),

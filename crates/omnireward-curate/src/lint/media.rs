@@ -10,8 +10,8 @@ use super::{Code, LintConfig, row::Findings};
 
 /// What is known of a medium after looking at it.
 pub(super) struct Medium {
-    pub(super) name: String,
-    /// SHA-256 of its bytes, where they could be read.
+    /// SHA-256 of its bytes; `None` where they are not known. Nobody can say whether such a medium is
+    /// the same as another, whatever their names.
     pub(super) digest: Option<[u8; 32]>,
 }
 
@@ -25,7 +25,6 @@ pub(super) fn look_at(
     let media = parts.iter().filter_map(Part::as_media);
     media
         .map(|media| Medium {
-            name: media.name().to_owned(),
             digest: examine(media, field, config, findings),
         })
         .collect()
@@ -58,7 +57,10 @@ fn examine(
         MediaSource::File { .. } | MediaSource::Bytes { .. } => {}
     }
     if !config.decode_media {
-        return None;
+        let MediaSource::Bytes { bytes, .. } = &media.source else {
+            return None;
+        };
+        return Some(Sha256::digest(bytes).into());
     }
     let bytes = match read(media, &config.limits) {
         Ok(bytes) => bytes,

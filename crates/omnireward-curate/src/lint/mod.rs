@@ -5,8 +5,9 @@
 //! labels that prefer one place. Every [`Finding`] has a [`Code`], a row and a reason. [`fix()`] repairs
 //! what can be repaired without a loss.
 //!
-//! A row that has a finding of its own is left out of the statistics, so that one defect gives one
-//! finding.
+//! A row that has a finding against its content is left out of the statistics, so that one defect
+//! gives one finding. Findings that are ignored do not count, and neither do those that leave the
+//! content as it is: a missing label, a medium that was not looked at or has another name.
 
 mod code;
 mod criterion;
@@ -32,7 +33,8 @@ pub use wording::names_a_side;
 pub struct LintConfig {
     /// How large media may be.
     pub limits: Limits,
-    /// Whether media are read and decoded. Default: true.
+    /// Whether media are read and decoded. Default: true. Without it, rows are compared only where
+    /// their media came with the set as bytes: files may have one content under two names.
     pub decode_media: bool,
     /// Codes that are not reported.
     pub ignored: Vec<Code>,
@@ -118,7 +120,14 @@ fn checked(
     config: &LintConfig,
 ) -> Result<Checked, Finding> {
     match pair {
-        Ok(pair) => Ok(Checked::new(&pair, row, config)),
+        Ok(pair) => {
+            let mut checked = Checked::new(&pair, row, config);
+            // What nobody wants to hear of keeps a row from nothing.
+            checked
+                .findings
+                .retain(|finding| !config.ignored.contains(&finding.code));
+            Ok(checked)
+        }
         Err(error) => Err(Finding {
             code: Code::UnreadableRow,
             row: Some(row),

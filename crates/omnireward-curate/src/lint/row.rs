@@ -15,9 +15,10 @@ pub(super) struct Checked {
     pub(super) pair_id: String,
     pub(super) task: Task,
     pub(super) texts: Vec<Text>,
-    /// A hash of prompt, responses and criterion that does not depend on the order of responses.
-    pub(super) content: [u8; 32],
-    /// The hash of the preferred response, or a mark for a tie; `None` without a label.
+    /// A hash of prompt, responses and criterion that does not depend on the order of responses;
+    /// `None` where the bytes of a medium are not known.
+    pub(super) content: Option<[u8; 32]>,
+    /// The hash of the preferred response, or a mark for a tie; `None` without a label or content.
     pub(super) preferred: Option<[u8; 32]>,
     pub(super) label: Option<Preference>,
 }
@@ -74,20 +75,23 @@ impl Checked {
         shape(&mut findings);
         words::check(&mut findings);
         criterion::check(&mut findings);
-        let digests: Vec<[u8; 32]> = pair
+        let digests: Vec<Option<[u8; 32]>> = pair
             .responses
             .iter()
             .zip(&responses)
             .map(|(response, media)| digest(&response.parts, media))
             .collect();
         sameness(&mut findings, &prompt, &responses, &digests);
+        let known: Option<Vec<[u8; 32]>> = digests.into_iter().collect();
         Self {
             findings: findings.found,
             pair_id: pair.id.clone(),
             task: pair.task,
             texts: texts(pair),
-            content: content(pair, &prompt, &digests),
-            preferred: preferred(pair, &digests),
+            content: known
+                .as_ref()
+                .and_then(|known| content(pair, &prompt, known)),
+            preferred: known.as_ref().and_then(|known| preferred(pair, known)),
             label: pair.label,
         }
     }
@@ -190,14 +194,15 @@ fn sameness(
     findings: &mut Findings<'_>,
     prompt: &[Medium],
     responses: &[Vec<Medium>],
-    digests: &[[u8; 32]],
+    digests: &[Option<[u8; 32]>],
 ) {
     let pair = findings.pair;
     let is_empty = |index: usize| {
         joined_text(&pair.responses[index].parts).trim().is_empty() && responses[index].is_empty()
     };
     for (index, digest) in digests.iter().enumerate() {
-        let earlier = digests[..index].iter().position(|other| other == digest);
+        let is_same = |other: &Option<[u8; 32]>| other.is_some() && other == digest;
+        let earlier = digests[..index].iter().position(is_same);
         if let Some(earlier) = earlier.filter(|_| !is_empty(index)) {
             let reason = format!("the same as {}", response_field(earlier));
             findings.add(Code::IdenticalResponses, response_field(index), reason);
@@ -237,30 +242,28 @@ pub(super) fn normal(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn digest(parts: &[Part], media: &[Medium]) -> [u8; 32] {
+/// A hash of words and media; `None` where the bytes of a medium are not known.
+fn digest(parts: &[Part], media: &[Medium]) -> Option<[u8; 32]> {
     let mut hash = Sha256::new();
     hash.update(normal(&joined_text(parts)).as_bytes());
     for medium in media {
         hash.update([0]);
-        match &medium.digest {
-            Some(digest) => hash.update(digest),
-            None => hash.update(medium.name.as_bytes()),
-        }
+        hash.update(medium.digest?);
     }
-    hash.finalize().into()
+    Some(hash.finalize().into())
 }
 
-fn content(pair: &PreferencePair, prompt: &[Medium], digests: &[[u8; 32]]) -> [u8; 32] {
+fn content(pair: &PreferencePair, prompt: &[Medium], digests: &[[u8; 32]]) -> Option<[u8; 32]> {
     let mut digests = digests.to_vec();
     digests.sort_unstable();
     let mut hash = Sha256::new();
     hash.update(pair.task.code());
-    hash.update(digest(&pair.prompt, prompt));
+    hash.update(digest(&pair.prompt, prompt)?);
     for digest in digests {
         hash.update(digest);
     }
     hash.update(pair.criterion.as_deref().map(normal).unwrap_or_default());
-    hash.finalize().into()
+    Some(hash.finalize().into())
 }
 
 /// Which response is preferred, said so that the order of responses does not matter.

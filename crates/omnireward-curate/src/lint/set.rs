@@ -10,16 +10,24 @@ use super::{Code, Finding, LintConfig, row::Checked};
 #[derive(Default)]
 pub(super) struct Set {
     rows: Vec<Row>,
-    /// The first row of each content, and what it prefers.
+    /// The first row of each content, and what it prefers; a row with a label goes before one without.
     contents: HashMap<[u8; 32], (u64, Option<[u8; 32]>)>,
     labels: [u64; 2],
 }
 
-/// A row that has no finding of its own.
+/// A row that has no finding against its content.
 struct Row {
     row: u64,
     checked: Checked,
 }
+
+/// Findings that are not against a row's content, which is compared with others all the same.
+const HARMLESS: [Code; 4] = [
+    Code::Unlabelled,
+    Code::RemoteMedium,
+    Code::UncheckedMedium,
+    Code::WrongExtension,
+];
 
 /// The smallest spread that is taken for one, in the logarithm of lengths: texts of a template are
 /// nearly equally long, and a few words more are no outlier.
@@ -38,32 +46,51 @@ impl Set {
             Some(Preference::Second) => self.labels[1] += 1,
             _ => {}
         }
-        let is_clean = checked.findings.is_empty();
+        let mut own = checked.findings.iter();
+        let is_clean = own.all(|finding| HARMLESS.contains(&finding.code));
         findings.append(&mut checked.findings);
         if !is_clean {
             return;
         }
-        match self.contents.get(&checked.content) {
-            None => {
-                self.contents
-                    .insert(checked.content, (row, checked.preferred));
-                self.rows.push(Row { row, checked });
-            }
-            Some((earlier, preferred)) => {
-                let (code, what) = if *preferred == checked.preferred {
-                    (Code::DuplicatePair, "with the same label")
-                } else {
-                    (Code::OppositeLabels, "with another label")
-                };
-                findings.push(Finding {
-                    code,
-                    row: Some(row),
-                    pair_id: Some(checked.pair_id),
-                    field: None,
-                    reason: format!("row {earlier} has the same content, {what}"),
-                });
-            }
+        let this = (row, checked.preferred);
+        let same = checked
+            .content
+            .and_then(|content| self.earlier(content, this));
+        let Some((earlier, preferred)) = same else {
+            self.rows.push(Row { row, checked });
+            return;
+        };
+        let (code, what) = match (preferred, checked.preferred) {
+            (before, now) if before == now => (Code::DuplicatePair, "with the same label"),
+            (Some(_), Some(_)) => (Code::OppositeLabels, "with another label"),
+            // One of them has no label, which is a finding already, and the other has.
+            (None, _) | (_, None) => return,
+        };
+        findings.push(Finding {
+            code,
+            row: Some(row),
+            pair_id: Some(checked.pair_id),
+            field: None,
+            reason: format!("row {earlier} has the same content, {what}"),
+        });
+    }
+
+    /// The row that had this content before, and what it prefers. Where that is nothing, and this row
+    /// has a label, later rows are compared with this one.
+    fn earlier(
+        &mut self,
+        content: [u8; 32],
+        this: (u64, Option<[u8; 32]>),
+    ) -> Option<(u64, Option<[u8; 32]>)> {
+        let Some(known) = self.contents.get_mut(&content) else {
+            self.contents.insert(content, this);
+            return None;
+        };
+        let before = *known;
+        if before.1.is_none() && this.1.is_some() {
+            *known = this;
         }
+        Some(before)
     }
 
     pub(super) fn finish(self, config: &LintConfig, findings: &mut Vec<Finding>) {
@@ -189,6 +216,68 @@ fn median(values: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A row with one finding, and this content and preference.
+    fn checked(code: Code, content: Option<u8>, preferred: Option<u8>) -> Checked {
+        let finding = Finding {
+            code,
+            row: None,
+            pair_id: None,
+            field: None,
+            reason: String::new(),
+        };
+        Checked {
+            findings: vec![finding],
+            pair_id: "p".to_owned(),
+            task: Task::T2T,
+            texts: Vec::new(),
+            content: content.map(|byte| [byte; 32]),
+            preferred: preferred.map(|byte| [byte; 32]),
+            label: None,
+        }
+    }
+
+    /// What is found by comparing rows, with their numbers.
+    fn compared(rows: impl IntoIterator<Item = Checked>) -> Vec<(u64, Code)> {
+        let (mut set, mut findings) = (Set::default(), Vec::new());
+        for (row, checked) in (1..).zip(rows) {
+            set.add(row, checked, &mut findings);
+        }
+        let of_set = findings
+            .iter()
+            .filter_map(|found| Some((found.row?, found.code)));
+        of_set.collect()
+    }
+
+    #[test]
+    fn only_a_finding_against_its_content_keeps_a_row_from_being_compared() {
+        for code in Code::ALL {
+            let rows = [Some(1), Some(1), Some(2)].map(|p| checked(code, Some(7), p));
+            let expected: &[(u64, Code)] = if HARMLESS.contains(&code) {
+                &[(2, Code::DuplicatePair), (3, Code::OppositeLabels)]
+            } else {
+                &[]
+            };
+            assert_eq!(compared(rows), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn media_that_are_not_known_make_nothing_the_same() {
+        let rows = [None, None].map(|content| checked(Code::RemoteMedium, content, Some(1)));
+        assert!(compared(rows).is_empty());
+    }
+
+    #[test]
+    fn a_missing_label_is_not_another_one() {
+        let rows = |preferred: &[Option<u8>]| {
+            let rows = preferred.iter();
+            compared(rows.map(|p| checked(Code::Unlabelled, Some(7), *p)))
+        };
+        assert_eq!(rows(&[Some(1), None, Some(2)]), [(3, Code::OppositeLabels)]);
+        assert_eq!(rows(&[None, Some(1), Some(1)]), [(3, Code::DuplicatePair)]);
+        assert_eq!(rows(&[None, None]), [(2, Code::DuplicatePair)]);
+    }
 
     #[test]
     fn one_large_value_moves_neither_median_nor_deviation() {

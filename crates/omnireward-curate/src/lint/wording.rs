@@ -1,7 +1,7 @@
 //! Whether a criterion speaks of the responses by their places instead of by their qualities.
 
 /// What people call a response.
-const NOUNS: &[&str] = &[
+pub(super) const NOUNS: &[&str] = &[
     "response",
     "answer",
     "reply",
