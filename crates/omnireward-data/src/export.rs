@@ -34,7 +34,7 @@ use crate::{
         self, TrlTables,
         laid::{Laid, Unfit},
     },
-    place::MediaFolder,
+    place::{MediaFolder, is_there},
 };
 
 /// A form that pairs can be exported in.
@@ -137,6 +137,11 @@ pub struct Exported {
     pub rows_refused: u64,
     /// The first row that could not be read.
     pub first_refused: Option<String>,
+    /// Media of the written pairs that the input names and does not carry. They keep their names, and TRL's tables have
+    /// rows without their bytes.
+    pub missing_media: u64,
+    /// The first of them, by the pair's id and its own name.
+    pub first_missing: Option<String>,
     /// The files.
     pub files: Vec<PathBuf>,
 }
@@ -159,13 +164,22 @@ impl Exported {
     pub fn pairs_dropped(&self) -> u64 {
         self.dropped.iter().map(|dropped| dropped.pairs).sum()
     }
+
+    fn note_missing(&mut self, pair: &PreferencePair) {
+        for medium in pair.media().filter(|medium| !is_there(medium)) {
+            self.missing_media += 1;
+            self.first_missing
+                .get_or_insert_with(|| format!("`{}` of pair `{}`", medium.name(), pair.id));
+        }
+    }
 }
 
 /// Writes the pairs of datasets to `out` in a form. Media are put below `media/` there, except by TRL's, which holds
 /// pictures in its rows. Progress counts pairs, once as they are looked at and once as they are written.
 ///
 /// All pairs are looked at before anything is written. Files appear under their names when they are whole; started again,
-/// an export begins anew.
+/// an export begins anew. Those of an earlier export into the same folder are replaced, a table of TRL's that has no rows
+/// any more included.
 ///
 /// # Errors
 ///
@@ -197,6 +211,7 @@ pub fn export(
     for pair in datasets.iter().flat_map(Dataset::pairs).flatten() {
         if let Ok(laid) = target.laid_out(&pair) {
             writer.push(&pair, laid)?;
+            exported.note_missing(&pair);
             progress.advance(1, "");
         }
     }

@@ -145,6 +145,15 @@ impl MediaFolder {
     }
 }
 
+/// Whether a medium can be had: its bytes are here, its file exists, or it is remote.
+pub(crate) fn is_there(media: &MediaRef) -> bool {
+    match &media.source {
+        MediaSource::File { path, .. } => path.exists(),
+        MediaSource::Bytes { .. } | MediaSource::Url(_) => true,
+        MediaSource::Absent { .. } => false,
+    }
+}
+
 fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
     through_part(to, |part| fs::copy(from, part).map(|_| ()))
 }

@@ -484,6 +484,58 @@ fn what_does_not_fit_is_named_before_anything_is_written() {
 }
 
 #[test]
+fn media_that_are_not_there_are_counted() {
+    let mut pair = PreferencePair::new(
+        "q",
+        Task::TI2T,
+        "What?",
+        [Response::text("a"), Response::text("b")],
+    )
+    .with_label(Preference::First);
+    let source = MediaSource::Absent {
+        name: "lost.png".to_owned(),
+    };
+    pair.prompt.push(picture(1));
+    pair.prompt.push(Part::Media(MediaRef {
+        modality: Modality::Image,
+        source,
+    }));
+    let folder = own(&[pair]);
+    for target in Target::ALL {
+        let out = tempfile::tempdir().unwrap();
+        let Ok(summary) = exported(folder.path(), target, out.path(), &dropping()) else {
+            assert_eq!(target, Target::OpenRlhf, "it has no place for pictures");
+            continue;
+        };
+        assert_eq!((summary.pairs, summary.missing_media), (1, 1), "{target}");
+        let first = summary.first_missing.unwrap();
+        assert!(
+            first.contains("lost.png") && first.contains("`q`"),
+            "{first}"
+        );
+    }
+}
+
+#[test]
+fn a_table_of_an_earlier_export_does_not_stay() {
+    let words = [Response::text("a"), Response::text("b")];
+    let text =
+        PreferencePair::new("t", Task::T2T, "Hi", words.clone()).with_label(Preference::First);
+    let mut question =
+        PreferencePair::new("q", Task::TI2T, "What?", words).with_label(Preference::First);
+    question.prompt.insert(0, picture(1));
+    let out = tempfile::tempdir().unwrap();
+    for (pair, id) in [(question.clone(), "q"), (text, "t"), (question, "q")] {
+        let folder = own(&[pair]);
+        let options = ExportOptions::default();
+        let summary = exported(folder.path(), Target::Trl, out.path(), &options).unwrap();
+        assert_eq!(summary.files.len(), 1);
+        let ids: Vec<String> = read(out.path()).into_iter().map(|pair| pair.id).collect();
+        assert_eq!(ids, [id]);
+    }
+}
+
+#[test]
 fn the_forms_look_as_their_readers_want_them() {
     let mut question = PreferencePair::new(
         "q",

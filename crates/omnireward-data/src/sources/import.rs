@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use omnireward_core::{MediaSource, Part, Preference, PreferencePair, Progress};
+use omnireward_core::{Preference, PreferencePair, Progress};
 use serde::{Deserialize, Serialize};
 
 use super::Source;
@@ -16,7 +16,7 @@ use crate::{
     dataset::UniqueIds,
     formats::pair_record,
     open,
-    place::{MediaFolder, write_whole},
+    place::{MediaFolder, is_there, write_whole},
 };
 
 /// The pairs, when all are written; until then the same with `.part` behind.
@@ -89,19 +89,8 @@ impl Imported {
             Some(Preference::Tie) => &mut self.ties,
             None => &mut self.unlabelled,
         } += 1;
-        let responses = pair.responses.iter().flat_map(|response| &response.parts);
-        for medium in pair
-            .prompt
-            .iter()
-            .chain(responses)
-            .filter_map(Part::as_media)
-        {
-            let is_there = match &medium.source {
-                MediaSource::File { path, .. } => path.exists(),
-                MediaSource::Bytes { .. } | MediaSource::Url(_) => true,
-                MediaSource::Absent { .. } => false,
-            };
-            if is_there {
+        for medium in pair.media() {
+            if is_there(medium) {
                 self.media += 1;
             } else {
                 self.missing_media += 1;

@@ -93,6 +93,7 @@ fn summary(target: Target, exported: &Exported) -> String {
         ("pairs written", exported.pairs),
         ("pairs left out", exported.pairs_dropped()),
         ("rows that could not be read", exported.rows_refused),
+        ("media that are not there", exported.missing_media),
     ];
     let rows = counts.map(|(what, count)| vec![what.to_owned(), thousands(count)]);
     let mut text = table(&[target.name(), "count"], 1, &rows);
@@ -107,6 +108,9 @@ fn summary(target: Target, exported: &Exported) -> String {
     }
     if let Some(first) = &exported.first_refused {
         let _ = writeln!(text, "\nfirst row that could not be read: {first}");
+    }
+    if let Some(first) = &exported.first_missing {
+        let _ = writeln!(text, "\nfirst medium that is not there: {first}");
     }
     for file in &exported.files {
         let _ = writeln!(text, "{}", file.display());

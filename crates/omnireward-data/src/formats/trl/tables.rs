@@ -62,13 +62,21 @@ impl TrlTables {
         table.push(laid)
     }
 
-    /// Ends both files and returns their paths.
+    /// Ends both files and returns their paths. A table that has no rows may have had some before, which would be read
+    /// as if they were of this set; it is removed.
     pub(crate) fn finish(self) -> Result<Vec<PathBuf>, Error> {
-        self.tables
-            .into_iter()
-            .flatten()
-            .map(Table::finish)
-            .collect()
+        let mut files = Vec::new();
+        let mut empty = Vec::new();
+        for (kind, table) in Kind::ALL.into_iter().zip(self.tables) {
+            match table {
+                Some(table) => files.push(table.finish()?),
+                None => empty.push(self.folder.join(kind.file_name())),
+            }
+        }
+        for earlier in empty.iter().filter(|file| file.exists()) {
+            std::fs::remove_file(earlier).map_err(Error::writing(earlier))?;
+        }
+        Ok(files)
     }
 }
 
@@ -79,6 +87,9 @@ enum Kind {
 }
 
 impl Kind {
+    /// Both, each at its place among the tables.
+    const ALL: [Self; 2] = [Self::Text, Self::Images];
+
     fn of(laid: &Laid) -> Self {
         if laid.media.is_empty() {
             Self::Text
