@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use omnireward_core::{Identity, Preference, PreferencePair, Setting};
-use omnireward_curate::build::{Mismatch, Trail, audit as audit_trail, audit_pairs};
+use omnireward_core::{Identity, PreferencePair, Setting};
+use omnireward_curate::build::{Mismatch, Reread, Trail, audit as audit_trail, audit_pairs};
 use omnireward_data::{OpenOptions, open};
 use omnireward_judges::{ParityParser, Parser};
 use serde_json::{Value, json};
@@ -27,10 +27,16 @@ pub(crate) struct AuditArgs {
 /// with the pairs that were written. Ends below its threshold when anything differs.
 pub(crate) fn audit(args: &AuditArgs) -> Result<Outcome> {
     let (plan, records) = Trail::read(&args.build)?;
-    let reader = |verifier: &str, reply: &str, setting: Setting| -> Option<Preference> {
-        let verifier = plan.verifiers.iter().find(|known| known.name == verifier)?;
-        let reading = parser(verifier)?.read(reply, setting).ok()?;
-        Some(reading.preference)
+    let reader = |verifier: &str, reply: &str, setting: Setting| {
+        let verifier = plan.verifiers.iter().find(|known| known.name == verifier);
+        match verifier.and_then(parser) {
+            None => Reread::Unknown,
+            Some(parser) => parser
+                .read(reply, setting)
+                .map_or(Reread::Unreadable, |reading| {
+                    Reread::Prefers(reading.preference)
+                }),
+        }
     };
     let mut found = audit_trail(&plan, &records, Some(&reader));
     found.extend(audit_pairs(&records, written(args)?));

@@ -1,15 +1,18 @@
 //! `omnireward data build`: criteria written by one model and verified by others.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use omnireward_core::{
-    BoxFuture, ChatModel, ChatPart, Judge, ModelError, PreferencePair, Setting, Task, Usage,
+    BoxFuture, ChatModel, ChatPart, Judge, ModelError, PreferencePair, Setting, Status, Task, Usage,
 };
-use omnireward_curate::build::{
-    self, BuildConfig, BuildEnd, BuildOptions, BuildPlan, BuildReport, Builder, Consensus, Sample,
-    Show, Stop, Trail, kept_pairs,
+use omnireward_curate::{
+    agreement::PairAgreement,
+    build::{
+        self, BuildConfig, BuildEnd, BuildOptions, BuildPlan, BuildReport, Builder, Consensus,
+        Sample, Show, Stop, Trail, kept_pairs,
+    },
 };
 use omnireward_data::{Dataset, write};
 use omnireward_eval::{
@@ -19,6 +22,7 @@ use omnireward_judges::{ChatJudge, JudgeSpec};
 use omnireward_media::Limits;
 use serde_json::json;
 
+use super::table::{table, thousands};
 use crate::{
     Outcome,
     args::{ChatArgs, ModelArgs, ReadingArgs, SpendingArgs},
@@ -50,7 +54,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "MODEL")]
     writer: JudgeSpec,
 
-    /// A judge that verifies them; give several. Any judge of `eval` will do.
+    /// A judge that verifies them; give several. Any judge of `eval` will do. All chat models of a
+    /// build are asked at one `--base-url`.
     #[arg(long = "verifier", value_name = "JUDGE", required = true)]
     verifiers: Vec<JudgeSpec>,
 
@@ -74,7 +79,8 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_delimiter = ',', value_name = "T2T,T2I,…")]
     tasks: Vec<Task>,
 
-    /// At most this many pairs, chosen by the seed.
+    /// At most this many pairs, chosen by the seed. A build can go on with a larger limit, which takes
+    /// the same pairs and more.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 
@@ -157,7 +163,7 @@ pub(crate) async fn build(args: BuildArgs, quiet: bool) -> Result<Outcome> {
     printer::data(&if args.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
     } else {
-        table(&report, &plan, &spend)
+        summary(&report, &plan, &spend)
     })?;
     Ok(if end.stopped.is_some() {
         Outcome::Stopped
@@ -270,7 +276,12 @@ fn tasks(args: &BuildArgs, builder: &Builder) -> Vec<Task> {
 /// What the folder of replies is bound to: replies of another build are not taken for this one's.
 fn manifest(args: &BuildArgs, plan: &BuildPlan, source: &Benchmark) -> RunManifest {
     let specs = args.verifiers.iter().map(ToString::to_string);
-    let who = omnireward_core::Identity::new("build", json!(plan));
+    // A build may go on with a larger limit, which changes no reply.
+    let unlimited = BuildPlan {
+        limit: None,
+        ..plan.clone()
+    };
+    let who = omnireward_core::Identity::new("build", json!(unlimited));
     RunManifest {
         omnireward: env!("OMNIREWARD_VERSION").to_owned(),
         started: jiff::Timestamp::now()
@@ -282,7 +293,7 @@ fn manifest(args: &BuildArgs, plan: &BuildPlan, source: &Benchmark) -> RunManife
             settings: vec![plan.setting],
             order: omnireward_core::OrderPolicy::Both,
             seed: plan.seed,
-            limit: plan.limit,
+            limit: None,
         },
         judge: JudgeRecord::new(specs.collect::<Vec<_>>().join(" "), who),
         benchmark: source.record.clone(),
@@ -408,76 +419,87 @@ fn tell(end: &BuildEnd, sample: &Sample, spend: &Spend) {
     }
 }
 
-fn table(report: &BuildReport, plan: &BuildPlan, spend: &Spend) -> String {
-    let share = |part: u64, whole: u64| {
-        let percent = 100.0 * part as f64 / whole.max(1) as f64;
-        format!("{part} of {whole} ({percent:.1}%)")
-    };
-    let mut lines = vec![
-        format!(
-            "criteria kept        {}",
-            share(report.kept(), report.criteria)
-        ),
-        format!(
-            "both sides written   {}",
-            share(report.flips_written, report.pairs)
-        ),
-        format!(
-            "both sides kept      {}",
-            share(report.flips_kept, report.pairs)
-        ),
-        format!(
-            "no criterion found   {}",
-            share(report.without_criterion, report.pairs)
-        ),
-        format!(
-            "kept for the first   {}",
-            share(report.kept_first, report.kept())
-        ),
-        format!("rule                 {}", plan.rule),
-    ];
-    lines.extend(
-        report
-            .writer
-            .iter()
-            .filter(|(status, _)| *status != "readable")
-            .map(|(status, count)| format!("writer {status:<13} {}", share(*count, report.pairs))),
-    );
-    lines.extend(
-        report
-            .outcomes
-            .iter()
-            .filter(|(outcome, count)| *outcome != "kept" && **count > 0)
-            .map(|(outcome, count)| {
-                format!("dropped {outcome:<12} {}", share(*count, report.criteria))
-            }),
-    );
-    for verifier in &report.verifiers {
-        let total: u64 = verifier.stances.values().sum();
-        let confirms = verifier
-            .stances
-            .get("confirms")
-            .copied()
-            .unwrap_or_default();
-        lines.push(format!(
-            "{}: confirms {}, the same in both orders {}",
-            verifier.name,
-            share(confirms, total),
-            share(verifier.consistent, verifier.in_both_orders),
-        ));
-    }
-    for agreement in &report.agreement {
-        let [a, b] = &agreement.verifiers;
-        let kappa = agreement
-            .kappa
-            .map_or("none".to_owned(), |kappa| format!("{kappa:.3}"));
-        lines.push(format!(
-            "{a} and {b} agree on {}, kappa {kappa}",
-            share(agreement.same, agreement.criteria)
-        ));
+fn summary(report: &BuildReport, plan: &BuildPlan, spend: &Spend) -> String {
+    let rule = format!("rule `{}`", plan.rule);
+    let mut text = table(&[rule.as_str(), "share"], 1, &counts(report));
+    let verifiers: Vec<Vec<String>> = report
+        .verifiers
+        .iter()
+        .map(|verifier| {
+            let confirms = verifier.stances.get("confirms").copied();
+            vec![
+                verifier.name.clone(),
+                share(
+                    confirms.unwrap_or_default(),
+                    verifier.stances.values().sum(),
+                ),
+                share(verifier.consistent, verifier.in_both_orders),
+            ]
+        })
+        .collect();
+    let heading = ["verifier", "confirms", "the same in both orders"];
+    let _ = write!(text, "\n{}", table(&heading, 1, &verifiers));
+    if !report.agreement.is_empty() {
+        let agreement: Vec<Vec<String>> = report.agreement.iter().map(agreeing).collect();
+        let heading = ["verifiers", "criteria", "agree", "Cohen's kappa"];
+        let _ = write!(text, "\n{}", table(&heading, 1, &agreement));
     }
     if spend.has_prices() {
-        lines.push(format!("cost ${:.4}", spend.dollars()));
+        let _ = writeln!(text, "\ncost ${:.4}", spend.dollars());
     }
-    lines.join("\n") + "\n"
+    text
+}
+
+fn counts(report: &BuildReport) -> Vec<Vec<String>> {
+    let (pairs, criteria) = (report.pairs, report.criteria);
+    let mut rows = vec![
+        ("criteria kept".to_owned(), share(report.kept(), criteria)),
+        (
+            "both sides written".to_owned(),
+            share(report.flips_written, pairs),
+        ),
+        (
+            "both sides kept".to_owned(),
+            share(report.flips_kept, pairs),
+        ),
+        (
+            "no criterion found".to_owned(),
+            share(report.without_criterion, pairs),
+        ),
+        (
+            "kept for the first".to_owned(),
+            share(report.kept_first, report.kept()),
+        ),
+    ];
+    let writer = report.writer.iter();
+    let failed = writer.filter(|(status, _)| *status != Status::Readable.name());
+    rows.extend(failed.map(|(status, count)| (format!("writer {status}"), share(*count, pairs))));
+    let outcomes = report.outcomes.iter();
+    let dropped =
+        outcomes.filter(|(outcome, count)| *outcome != build::Outcome::Kept.name() && **count > 0);
+    rows.extend(
+        dropped.map(|(outcome, count)| (format!("dropped {outcome}"), share(*count, criteria))),
+    );
+    rows.into_iter()
+        .map(|(what, share)| vec![what, share])
+        .collect()
+}
+
+fn agreeing(both: &PairAgreement) -> Vec<String> {
+    vec![
+        format!("{} and {}", both.first, both.second),
+        thousands(both.items),
+        format!("{:.1}%", 100.0 * both.observed),
+        both.cohen
+            .map_or_else(|| "–".to_owned(), |kappa| format!("{kappa:.3}")),
+    ]
+}
+
+fn share(part: u64, whole: u64) -> String {
+    let percent = 100.0 * part as f64 / whole.max(1) as f64;
+    format!(
+        "{} of {} ({percent:.1}%)",
+        thousands(part),
+        thousands(whole)
+    )
 }

@@ -115,6 +115,11 @@ fn a_changed_trail_is_found_out() {
         (r#""label":"first""#, r#""label":"second""#),
         (r#""preference":"first""#, r#""preference":"second""#),
         (r#"\"better\": \"A\""#, r#"\"better\": \"B\""#),
+        ("[[A]]", "[[?]]"),
+        (
+            r#""order":"swapped","question"#,
+            r#""order":"as-is","question"#,
+        ),
     ] {
         let changed = whole.replacen(from, to, 1);
         assert_ne!(changed, whole, "{from} occurs");
@@ -124,6 +129,37 @@ fn a_changed_trail_is_found_out() {
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(!found["mismatches"].as_array().unwrap().is_empty());
     }
+}
+
+#[test]
+fn a_larger_limit_goes_on_where_a_smaller_one_ended() {
+    let Some(source) = real_data("text/llmbar") else {
+        return;
+    };
+    let (server, answered) = server(Duration::ZERO, 64);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("build");
+    let status = |limit: &str| {
+        let status = build(&server, &source, &out, &["--limit", limit]).status();
+        status.unwrap().code()
+    };
+    let ids = || -> HashSet<String> {
+        let (_, records) = Trail::read(&out).unwrap();
+        records.into_iter().map(|record| record.pair_id).collect()
+    };
+    assert_eq!(status("8"), Some(0));
+    let few = ids();
+    assert_eq!(status("20"), Some(0));
+    let many = ids();
+    assert_eq!((few.len(), many.len()), (8, 20));
+    assert!(few.is_subset(&many));
+    assert!(answered.lock().unwrap().values().all(|times| *times == 1));
+    assert!(
+        run(&["data", "audit", out.to_str().unwrap()])
+            .status
+            .success()
+    );
+    assert_eq!(status("8"), Some(2), "a smaller one is another build");
 }
 
 #[test]
