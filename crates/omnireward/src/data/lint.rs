@@ -13,6 +13,7 @@ use omnireward_curate::lint::{Change, Code, Finding, LintConfig, LintReport, fix
 use omnireward_data::{Dataset, write};
 use serde_json::json;
 
+use super::table::{table, thousands};
 use crate::{Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, printer};
 
 #[derive(Debug, Args)]
@@ -71,7 +72,7 @@ fn examine(args: &LintArgs, dataset: &Dataset, quiet: bool) -> Result<Outcome> {
         let whole = json!({"rows": report.rows, "findings": report.findings, "changes": changes});
         format!("{}\n", serde_json::to_string_pretty(&whole)?)
     } else {
-        format!("{}{}", diff(&changes), table(&report))
+        format!("{}{}", diff(&changes), summary(&report))
     })?;
     Ok(if report.findings.len() as u64 > args.max_findings {
         Outcome::BelowThreshold
@@ -80,7 +81,8 @@ fn examine(args: &LintArgs, dataset: &Dataset, quiet: bool) -> Result<Outcome> {
     })
 }
 
-/// Writes the repaired set into a new folder, with the rows that were left out beside it.
+/// Writes the repaired set into a new folder, with the rows that were left out beside it. `pairs.jsonl` gets its name
+/// last: where it is, everything is there. Stopped before, the same can be asked for again.
 fn repair(dataset: &Dataset, report: &LintReport, out: &Path) -> Result<Vec<Change>> {
     if out.join("pairs.jsonl").exists() {
         bail!(
@@ -107,7 +109,8 @@ fn repair(dataset: &Dataset, report: &LintReport, out: &Path) -> Result<Vec<Chan
         changes.extend(fixed.changes);
         fixed.pair
     });
-    write::pairs_jsonl(&out.join("pairs.jsonl"), rows)?;
+    let partial = out.join("pairs.jsonl.partial");
+    write::pairs_jsonl(&partial, rows)?;
     // In a folder of their own: a set is all that lies in its folder.
     let beside = out.join("removed");
     std::fs::create_dir_all(&beside)
@@ -119,6 +122,9 @@ fn repair(dataset: &Dataset, report: &LintReport, out: &Path) -> Result<Vec<Chan
     }
     let file = out.join("changes.jsonl");
     std::fs::write(&file, lines).with_context(|| format!("cannot write `{}`", file.display()))?;
+    let file = out.join("pairs.jsonl");
+    std::fs::rename(&partial, &file)
+        .with_context(|| format!("cannot write `{}`", file.display()))?;
     Ok(changes)
 }
 
@@ -152,33 +158,37 @@ fn shown(text: &str) -> String {
     }
 }
 
-fn table(report: &LintReport) -> String {
-    let mut counts: BTreeMap<Code, u64> = BTreeMap::new();
-    for finding in &report.findings {
-        *counts.entry(finding.code).or_default() += 1;
+fn summary(report: &LintReport) -> String {
+    let mut text = String::new();
+    if !report.findings.is_empty() {
+        let mut counts: BTreeMap<Code, u64> = BTreeMap::new();
+        for finding in &report.findings {
+            *counts.entry(finding.code).or_default() += 1;
+        }
+        let found: Vec<Vec<String>> = report.findings.iter().map(cells).collect();
+        let counts: Vec<Vec<String>> = counts
+            .into_iter()
+            .map(|(code, count)| vec![code.to_string(), thousands(count)])
+            .collect();
+        text.push_str(&table(&["finding", "where", "because"], 3, &found));
+        text.push('\n');
+        text.push_str(&table(&["finding", "times"], 1, &counts));
+        text.push('\n');
     }
-    let mut lines: Vec<String> = report.findings.iter().map(line).collect();
-    lines.extend(
-        counts
-            .iter()
-            .map(|(code, count)| format!("{count:>6} {code}\n")),
-    );
     let (rows, findings) = (report.rows, report.findings.len());
-    lines.push(format!("{findings} findings in {rows} rows\n"));
-    lines.concat()
+    let _ = writeln!(text, "{findings} findings in {rows} rows");
+    text
 }
 
-fn line(finding: &Finding) -> String {
-    let Finding {
-        code,
-        row,
-        pair_id,
-        field,
-        reason,
-    } = finding;
-    let place = row.map_or_else(|| "the set".to_owned(), |row| format!("row {row}"));
-    let id = pair_id.as_ref().map(|id| format!(" `{id}`"));
-    let field = field.as_ref().map(|field| format!(", {field}"));
-    let (id, field) = (id.unwrap_or_default(), field.unwrap_or_default());
-    format!("{code:<28} {place}{id}{field}: {reason}\n")
+fn cells(finding: &Finding) -> Vec<String> {
+    let mut place = finding
+        .row
+        .map_or_else(|| "the set".to_owned(), |row| format!("row {row}"));
+    if let Some(id) = &finding.pair_id {
+        let _ = write!(place, " `{id}`");
+    }
+    if let Some(field) = &finding.field {
+        let _ = write!(place, ", {field}");
+    }
+    vec![finding.code.to_string(), place, finding.reason.clone()]
 }

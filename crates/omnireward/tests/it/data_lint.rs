@@ -140,8 +140,34 @@ fn a_fix_writes_another_set_and_loses_nothing() {
     let again = run(&["data", "lint", "--quiet", "--json", "--input", out_name]);
     let again: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(again["findings"].as_array().unwrap().len(), 1, "{again}");
+    assert!(!out.join("pairs.jsonl.partial").exists());
     let twice = run(&[
         "data", "lint", "--quiet", "--input", &file, "--fix", "--out", out_name,
     ]);
     assert_eq!(twice.status.code(), Some(2), "nothing is written over");
+}
+
+#[test]
+fn a_fix_that_is_stopped_leaves_no_set_and_can_be_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = planted(folder.path());
+    let out = folder.path().join("fixed");
+    let out_name = out.to_str().unwrap();
+    let fix = || {
+        let output = run(&[
+            "data", "lint", "--quiet", "--input", &file, "--fix", "--out", out_name,
+        ]);
+        output.status.code()
+    };
+    // The changes cannot be written, which is the last thing before the set.
+    fs::create_dir_all(out.join("changes.jsonl")).unwrap();
+    assert_eq!(fix(), Some(2));
+    assert!(!out.join("pairs.jsonl").exists(), "the set is not whole");
+    fs::remove_dir(out.join("changes.jsonl")).unwrap();
+    fs::write(out.join("pairs.jsonl.partial"), "{\"id\": \"te").unwrap();
+    assert_eq!(fix(), Some(1), "there are findings");
+    let lines = |name: &str| fs::read_to_string(out.join(name)).unwrap().lines().count();
+    assert_eq!(lines("pairs.jsonl"), 5);
+    assert_eq!(lines("removed/pairs.jsonl"), 1);
+    assert_eq!(lines("changes.jsonl"), 3);
 }
