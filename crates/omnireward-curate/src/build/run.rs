@@ -10,7 +10,7 @@ use crate::Error;
 
 /// So many pairs without a single reply of the writer, or of one verifier, end a build in which it
 /// answered nothing.
-const FAILURES_IN_A_ROW: u32 = 5;
+const MOST_FAILURES: u32 = 5;
 
 /// How a build is carried out. None of it changes what is kept.
 pub struct BuildOptions<'a> {
@@ -200,7 +200,7 @@ impl Answers {
             self.first = failed.failure(record);
         }
         self.failures += 1;
-        if self.failures < FAILURES_IN_A_ROW {
+        if self.failures < MOST_FAILURES {
             return Ok(());
         }
         Err(Error::NothingAnswered {
