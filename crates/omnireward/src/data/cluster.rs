@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use omnireward_curate::engine::cluster::{ExecutorAddress, serve_executor, serve_scheduler};
 
-use super::engine::EngineArgs;
+use super::engine::ResourceArgs;
 use crate::Outcome;
 
 #[derive(Debug, Subcommand)]
@@ -28,7 +28,7 @@ pub(crate) struct SchedulerArgs {
     external_host: String,
 
     #[command(flatten)]
-    engine: EngineArgs,
+    resources: ResourceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -50,14 +50,14 @@ pub(crate) struct ExecutorArgs {
     scheduler_port: u16,
 
     #[command(flatten)]
-    engine: EngineArgs,
+    resources: ResourceArgs,
 }
 
 /// Runs until it is stopped.
 pub(crate) async fn cluster(command: ClusterCommand) -> Result<Outcome> {
     match command {
         ClusterCommand::Scheduler(args) => {
-            serve_scheduler(args.listen, &args.external_host, &args.engine.config()).await?;
+            serve_scheduler(args.listen, &args.external_host, &args.resources.config()).await?;
         }
         ClusterCommand::Executor(args) => {
             let address = ExecutorAddress {
@@ -66,7 +66,7 @@ pub(crate) async fn cluster(command: ClusterCommand) -> Result<Outcome> {
                 scheduler_host: args.scheduler_host,
                 scheduler_port: args.scheduler_port,
             };
-            serve_executor(&address, &args.engine.config()).await?;
+            serve_executor(&address, &args.resources.config()).await?;
         }
     }
     Ok(Outcome::Done)

@@ -109,6 +109,12 @@ fn tables(report: &DedupReport) -> String {
         thousands(report.largest_cluster),
         thousands(report.compared),
     ));
+    if report.other_label > 0 {
+        text.push_str(&format!(
+            "{} of the rows left out have another label than the row that is kept; `dropped.jsonl` says which\n",
+            thousands(report.other_label),
+        ));
+    }
     let bad: u64 = report.inputs.iter().map(|input| input.bad_rows).sum();
     text.push_str(&notes(bad, report.unread_media, report.missing_media));
     text

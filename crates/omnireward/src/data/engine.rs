@@ -13,10 +13,10 @@ use omnireward_data::Format;
 use super::table::thousands;
 use crate::printer;
 
-/// How tables are worked on.
+/// What the engine may use of this machine.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Engine")]
-pub(crate) struct EngineArgs {
+pub(crate) struct ResourceArgs {
     /// Memory for sorting, joining and grouping, in megabytes; what needs more goes to disk.
     #[arg(long, default_value_t = 1024, value_name = "MB", value_parser = clap::value_parser!(u32).range(64..))]
     engine_memory: u32,
@@ -24,6 +24,25 @@ pub(crate) struct EngineArgs {
     /// How many parts of a table are worked on at once; the number of cores when not given. Changes no result.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     partitions: Option<u16>,
+}
+
+impl ResourceArgs {
+    pub(crate) fn config(&self) -> EngineConfig {
+        let default = EngineConfig::default();
+        EngineConfig {
+            partitions: self.partitions.map_or(default.partitions, usize::from),
+            memory_bytes: (self.engine_memory as usize) << 20,
+            ..default
+        }
+    }
+}
+
+/// How tables are worked on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Engine")]
+pub(crate) struct EngineArgs {
+    #[command(flatten)]
+    resources: ResourceArgs,
 
     /// Run the plans on a cluster: the address of its scheduler. All its machines see the same files.
     #[cfg(feature = "distributed")]
@@ -37,13 +56,10 @@ pub(crate) struct EngineArgs {
 
 impl EngineArgs {
     pub(crate) fn config(&self) -> EngineConfig {
-        let default = EngineConfig::default();
         EngineConfig {
-            partitions: self.partitions.map_or(default.partitions, usize::from),
-            memory_bytes: (self.engine_memory as usize) << 20,
             #[cfg(feature = "distributed")]
             scheduler: self.scheduler.clone(),
-            ..default
+            ..self.resources.config()
         }
     }
 }

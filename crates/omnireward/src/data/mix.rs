@@ -31,7 +31,7 @@ pub(crate) struct MixArgs {
     seed: Option<u64>,
 
     /// At most this many rows of any subset, instead of what the recipe says.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_samples: Option<u64>,
 
     /// Print the report as JSON.

@@ -1,17 +1,19 @@
 //! `omnireward data stats`: what sets of pairs are made of.
 
+mod page;
+
 use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use omnireward_curate::stats::{self, Agreement, Lengths, Section, Stats};
+use omnireward_curate::stats::{self, Agreement, Lengths, Section, Stats, StatsSettings};
 use omnireward_data::Format;
 
 use super::{
     engine::{EngineArgs, inputs, notes, print},
     table::{percent, table, thousands},
 };
-use crate::{Outcome, bar::Bar};
+use crate::{Outcome, bar::Bar, printer};
 
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {
@@ -23,6 +25,22 @@ pub(crate) struct StatsArgs {
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 
+    /// Where the statistics go, with a sample of the rows. Started again, it goes on where it was.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Write a page with plots and samples to this file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Rows of each task that are samples.
+    #[arg(long, default_value_t = 12, value_name = "N")]
+    samples: u16,
+
+    /// Draw the samples with this seed.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+
     /// Print the statistics as JSON.
     #[arg(long)]
     json: bool,
@@ -32,36 +50,35 @@ pub(crate) struct StatsArgs {
 }
 
 pub(crate) async fn stats(args: StatsArgs, quiet: bool) -> Result<Outcome> {
-    let found = compute(&args.inputs, args.format, &args.engine, quiet).await?;
+    let settings = StatsSettings {
+        samples: usize::from(args.samples),
+        seed: args.seed,
+        strict: args.engine.strict,
+    };
+    let bar = Bar::new(quiet);
+    let inputs = inputs(&args.inputs, args.format);
+    let engine = args.engine.config();
+    let (out, _temporary) = match &args.out {
+        Some(out) => (out.clone(), None),
+        None => {
+            let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+            (folder.path().join("stats"), Some(folder))
+        }
+    };
+    let found = stats::stats(&inputs, &out, &settings, &engine, &bar).await?;
     print(
         args.json.then(|| serde_json::to_string_pretty(&found)),
         || tables(&found),
     )?;
+    if let Some(file) = &args.html {
+        page::write(file, &found, &out, &args)?;
+        printer::note(&format!("page: {}", file.display()));
+    }
     Ok(Outcome::Done)
 }
 
-/// The statistics of sets of pairs.
-pub(crate) async fn compute(
-    paths: &[PathBuf],
-    format: Option<Format>,
-    engine: &EngineArgs,
-    quiet: bool,
-) -> Result<Stats> {
-    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let table = scratch.path().join("table");
-    let inputs = inputs(paths, format);
-    Ok(stats::stats(
-        &inputs,
-        &table,
-        engine.strict,
-        &engine.config(),
-        &Bar::new(quiet),
-    )
-    .await?)
-}
-
 /// The statistics for a terminal.
-pub(crate) fn tables(stats: &Stats) -> String {
+fn tables(stats: &Stats) -> String {
     let named: Vec<(&str, &Section)> = stats
         .tasks
         .iter()
@@ -206,9 +223,12 @@ fn criteria(section: &Section) -> String {
     text
 }
 
+/// A coefficient of agreement; a dash where there is none.
+fn coefficient(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"))
+}
+
 fn raters(agreement: &Agreement) -> String {
-    let coefficient =
-        |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
     let rows: Vec<Vec<String>> = agreement
         .pairs
         .iter()

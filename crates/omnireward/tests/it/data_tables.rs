@@ -111,3 +111,78 @@ fn a_folder_with_other_work_is_refused() {
     assert_eq!(code, 2);
     assert!(errors.contains("choose another folder"), "{errors}");
 }
+
+#[test]
+fn statistics_have_a_page_with_plots_and_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = synthesised(folder.path(), "set", "train");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (out, page) = (at("stats"), at("page.html"));
+    let arguments = [
+        "stats",
+        "--input",
+        &set,
+        "--out",
+        &out,
+        "--html",
+        &page,
+        "--samples",
+        "3",
+        "--json",
+    ];
+    let rows = json(&arguments)["all"]["rows"].clone();
+    let html = fs::read_to_string(&page).unwrap();
+    for id in [
+        "headline",
+        "rows",
+        "labels",
+        "content",
+        "lengths",
+        "pairs-section",
+    ] {
+        assert!(html.contains(&format!("id=\"{id}\"")), "no section `{id}`");
+    }
+    assert!(html.contains("6 pairs, drawn at random.") && html.contains("<svg"));
+    // Finished work is told again.
+    assert_eq!(json(&arguments)["all"]["rows"], rows);
+    assert_eq!(html, fs::read_to_string(&page).unwrap());
+    // The folder's samples are a set like any other.
+    assert_eq!(
+        json(&["stats", "--input", &out, "--json"])["all"]["rows"],
+        6
+    );
+}
+
+#[test]
+fn a_mixture_of_no_samples_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (code, _, errors) = told(&[
+        "mix",
+        "--recipe",
+        &at("recipe.toml"),
+        "--out",
+        &at("out"),
+        "--max-samples",
+        "0",
+    ]);
+    assert_eq!(code, 2);
+    assert!(errors.contains("--max-samples"), "{errors}");
+}
+
+#[cfg(feature = "distributed")]
+#[test]
+fn processes_of_a_cluster_take_no_settings_of_plans() {
+    for process in ["scheduler", "executor"] {
+        for setting in [&["--strict"][..], &["--scheduler", "df://localhost:50050"]] {
+            let mut arguments = vec!["cluster", process];
+            arguments.extend(setting);
+            let (code, _, errors) = told(&arguments);
+            assert_eq!(code, 2);
+            assert!(errors.contains("unexpected argument"), "{errors}");
+        }
+    }
+    let (code, _, errors) = told(&["cluster", "executor", "--listen", "127.0.0.1:65535"]);
+    assert_eq!(code, 2);
+    assert!(errors.contains("the port after it"), "{errors}");
+}
