@@ -24,7 +24,8 @@ pub use pairs::{
     PairBudget, PairView, PairViews, PartView, ResponseView, RunRows, VerdictView, pair_views,
     sample_views,
 };
-pub use set::{Bars, SetBlock, SetContent, SetNumber, SetPage, SetSection, Spread, set_html};
+pub use plot::Spread;
+pub use set::{Bars, SetBlock, SetContent, SetNumber, SetPage, SetSection, set_html};
 pub use terminal::{TerminalOptions, terminal};
 pub use training::{
     HeldOut, HeldOutPoint, HeldOutShare, SeriesUnit, TrainingPage, TrainingSeries, training_html,

@@ -8,7 +8,7 @@ use super::{
         Table, TableRow, Tile,
     },
     pairs::PairViews,
-    plot::{BarLengths, BarPlot, Quantiles, SpreadPlot, bars, spreads, swatch},
+    plot::{BarLengths, BarPlot, Spread, SpreadPlot, bars, spreads, swatch},
 };
 
 /// What the page of a set of pairs shows.
@@ -94,23 +94,6 @@ pub struct Bars {
     pub parts: Vec<String>,
     /// A name, and a count for each part.
     pub rows: Vec<(String, Vec<u64>)>,
-}
-
-/// How numbers are spread.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spread {
-    /// The least.
-    pub least: u64,
-    /// A quarter are no greater.
-    pub quarter: u64,
-    /// Half are no greater.
-    pub median: u64,
-    /// Three quarters are no greater.
-    pub three_quarters: u64,
-    /// Nineteen of twenty are no greater.
-    pub most_of_20: u64,
-    /// The greatest.
-    pub most: u64,
 }
 
 /// The page of a set as one HTML file that refers to nothing outside itself.
@@ -227,20 +210,9 @@ fn bar_figure(title: &str, counts: &Bars, lengths: BarLengths, width: f64) -> Co
 }
 
 fn spread_figure(title: &str, rows: &[(String, Spread)], width: f64) -> Content {
-    let quantiles = |spread: &Spread| Quantiles {
-        least: spread.least,
-        quarter: spread.quarter,
-        median: spread.median,
-        three_quarters: spread.three_quarters,
-        most_of_20: spread.most_of_20,
-        most: spread.most,
-    };
     let plot = SpreadPlot {
         label: title.to_owned(),
-        rows: rows
-            .iter()
-            .map(|(name, spread)| (name.clone(), quantiles(spread)))
-            .collect(),
+        rows: rows.to_vec(),
     };
     Content::Figure {
         figure: Figure::new(Vec::new(), width, |width| spreads(&plot, width)),

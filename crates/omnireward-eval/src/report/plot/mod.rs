@@ -23,7 +23,8 @@ pub(crate) use curve::{Curve, curve};
 pub(crate) use dots::{DotPlot, DotSeries, Mark, Unit, dots};
 pub(crate) use legend::{legend_mark, swatch};
 pub(crate) use lines::{Line, LinePlot, Look, Values, extent_of_lines, line_plot};
-pub(crate) use spread::{Quantiles, SpreadPlot, spreads};
+pub use spread::Spread;
+pub(crate) use spread::{SpreadPlot, spreads};
 pub(crate) use status::{Segment, status};
 
 /// A value in 0 to 1 (or a difference of two such values), with an interval where one is known.

@@ -4,15 +4,21 @@ use super::{
 };
 use crate::report::words;
 
-/// How values are spread: from the least to the greatest that is not rare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Quantiles {
-    pub(crate) least: u64,
-    pub(crate) quarter: u64,
-    pub(crate) median: u64,
-    pub(crate) three_quarters: u64,
-    pub(crate) most_of_20: u64,
-    pub(crate) most: u64,
+/// How numbers are spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spread {
+    /// The least.
+    pub least: u64,
+    /// A quarter are no greater.
+    pub quarter: u64,
+    /// Half are no greater.
+    pub median: u64,
+    /// Three quarters are no greater.
+    pub three_quarters: u64,
+    /// Nineteen of twenty are no greater.
+    pub most_of_20: u64,
+    /// The greatest.
+    pub most: u64,
 }
 
 /// The spreads of several things on one axis.
@@ -20,7 +26,7 @@ pub(crate) struct Quantiles {
 pub(crate) struct SpreadPlot {
     /// Read out in place of the drawing.
     pub(crate) label: String,
-    pub(crate) rows: Vec<(String, Quantiles)>,
+    pub(crate) rows: Vec<(String, Spread)>,
 }
 
 const ROW: f64 = 26.0;
@@ -62,7 +68,7 @@ pub(crate) fn spreads(plot: &SpreadPlot, width: f64) -> String {
     svg.finish()
 }
 
-fn draw(svg: &mut Svg, name: &str, values: Quantiles, scale: &Scale, y: f64) {
+fn draw(svg: &mut Svg, name: &str, values: Spread, scale: &Scale, y: f64) {
     let at = |value: u64| scale.at(value as f64);
     let title = format!(
         "{name}: from {} to {}; a quarter up to {}, half up to {}, three quarters up to {}, nineteen of twenty up to {}",
@@ -93,7 +99,7 @@ mod tests {
 
     #[test]
     fn boxes_stay_on_the_axis() {
-        let values = Quantiles {
+        let values = Spread {
             least: 1,
             quarter: 10,
             median: 20,
@@ -101,7 +107,7 @@ mod tests {
             most_of_20: 100,
             most: 90_000,
         };
-        let one = Quantiles {
+        let one = Spread {
             least: 0,
             quarter: 0,
             median: 0,
