@@ -14,7 +14,7 @@ use futures::TryStreamExt;
 use super::Unit;
 use crate::{Error, engine::Engine};
 
-/// Of the units that share one key, each is compared with this many before it. Identical rows are found before, so that
+/// Of the units that share one key, each is compared with this many before it, or of each benchmark. Identical rows are found before, so that
 /// only what is widely shared without being the same meets this limit.
 pub(crate) const BUCKET_NEIGHBOURS: usize = 64;
 
