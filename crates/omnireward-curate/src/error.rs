@@ -100,7 +100,9 @@ pub enum Error {
         source: omnireward_media::Error,
     },
     /// The writer or a verifier of a build goes on failing, and never answered.
-    #[error("nothing is answered by `{who}`: its first {pairs} pairs failed, beginning with {first}")]
+    #[error(
+        "nothing is answered by `{who}`: its first {pairs} pairs failed, beginning with {first}"
+    )]
     NothingAnswered {
         /// The writer's or the verifier's name.
         who: String,
