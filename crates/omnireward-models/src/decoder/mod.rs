@@ -11,7 +11,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor, bail};
 
 pub use config::{Biases, DecoderConfig};
-pub use rotary::{Rope, RopeScaling};
+pub use rotary::{Rope, RopeScaling, RowPositions};
 
 use crate::{
     Result,
@@ -130,7 +130,22 @@ impl Decoder {
         reads: &[usize],
         device: &Device,
     ) -> Result<Pass> {
-        check(positions, layout, reads)?;
+        self.pass_at(RowPositions::Plain(positions), layout, reads, device)
+    }
+
+    /// As [`pass`](Self::pass), for rows that may stand at a time, a height and a width each.
+    ///
+    /// # Errors
+    ///
+    /// Also when they do and the decoder's rotary positions have no sections for them.
+    pub fn pass_at(
+        &self,
+        positions: RowPositions<'_>,
+        layout: &Arc<AttentionLayout>,
+        reads: &[usize],
+        device: &Device,
+    ) -> Result<Pass> {
+        check(positions.len(), layout, reads)?;
         let DecoderConfig { rope, head_dim, .. } = self.config;
         Ok(Pass {
             rotary: rope.tables(positions, head_dim, device)?,
@@ -202,8 +217,7 @@ impl Decoder {
     }
 }
 
-fn check(positions: &[u32], layout: &AttentionLayout, reads: &[usize]) -> candle_core::Result<()> {
-    let rows = positions.len();
+fn check(rows: usize, layout: &AttentionLayout, reads: &[usize]) -> candle_core::Result<()> {
     if layout.queries != rows || layout.keys != rows {
         bail!(
             "positions of `{rows}` rows, but attention of `{}` to `{}`",
