@@ -61,25 +61,6 @@ pub struct Continuation<'a> {
     pub reads: &'a [usize],
 }
 
-/// The positions of a stream's rows.
-#[derive(Clone, Copy, Debug)]
-pub enum RowPositions<'a> {
-    /// Places in a sequence.
-    Plain(&'a [u32]),
-    /// Time, height and width.
-    Multimodal(&'a [[u32; 3]]),
-}
-
-impl RowPositions<'_> {
-    /// How many rows there are.
-    fn len(self) -> usize {
-        match self {
-            Self::Plain(positions) => positions.len(),
-            Self::Multimodal(positions) => positions.len(),
-        }
-    }
-}
-
 impl Decoder {
     /// Loads the decoder from the level of names that holds `embed_tokens`, `layers` and `norm`.
     pub fn load(config: &DecoderConfig, scope: &Scope) -> Result<Self> {
@@ -262,7 +243,8 @@ impl Decoder {
         }
         check_reads(count, rows.reads)?;
         self.check_rows(inputs, count)?;
-        let rotary = self.rotary(rows.positions, inputs.device())?;
+        let DecoderConfig { rope, head_dim, .. } = self.config;
+        let rotary = rope.tables(rows.positions, head_dim, inputs.device())?;
         let reads = Reads::new(layout, rows.reads);
         let mut hidden = inputs.detach();
         for (index, layer) in self.layers.iter().enumerate() {
@@ -273,16 +255,6 @@ impl Decoder {
         }
         let hidden = rms_norm(&hidden, &self.norm, self.config.norm_eps)?;
         Ok(reads.in_order(&hidden)?.detach())
-    }
-
-    fn rotary(&self, positions: RowPositions<'_>, device: &Device) -> Result<Rotary> {
-        let DecoderConfig { rope, head_dim, .. } = &self.config;
-        match positions {
-            RowPositions::Plain(positions) => Ok(rope.tables(positions, *head_dim, device)?),
-            RowPositions::Multimodal(_) => Err(message(
-                "the decoder has no positions in time, height and width".to_owned(),
-            )),
-        }
     }
 
     /// The scores of all tokens as the next one.
