@@ -1,6 +1,6 @@
 //! From a pair to token sequences, and from media to what the towers read.
 
-mod chat;
+pub(crate) mod chat;
 mod minicpm_o;
 mod preprocessing;
 mod turns;
