@@ -38,8 +38,17 @@ pub(super) const fn schedule() -> Schedule {
     Schedule::Cosine
 }
 
+/// Of models that write, whose recipes are TRL's and `EasyR1`'s rather than the scripts of the paper.
+pub(super) const fn constant_schedule() -> Schedule {
+    Schedule::Constant
+}
+
 pub(super) const fn weight_decay() -> f64 {
     1e-3
+}
+
+pub(super) const fn weight_decay_of_writers() -> f64 {
+    1e-2
 }
 
 pub(super) const fn betas() -> (f64, f64) {
@@ -60,6 +69,14 @@ pub(super) const fn seed() -> u64 {
 
 pub(super) const fn log_every() -> u64 {
     5
+}
+
+pub(super) const fn every_step() -> u64 {
+    1
+}
+
+pub(super) const fn near() -> f64 {
+    0.5
 }
 
 pub(super) const fn weight() -> f64 {

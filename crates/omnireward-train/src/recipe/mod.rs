@@ -19,11 +19,21 @@ use crate::{
 mod check;
 mod defaults;
 mod fault;
+mod grpo;
 mod overrides;
 mod preprocessing;
 mod read;
+mod sft;
 #[cfg(test)]
 mod tests;
+mod update;
+
+pub use grpo::{
+    Engine, FormatRecipe, GrpoRecipe, LengthRecipe, PolicyRecipe, RewardsRecipe, RolloutRecipe,
+    TiesRecipe, WeightRecipe,
+};
+pub use sft::{AnswersRecipe, SftRecipe};
+pub use update::{QuestionsRecipe, UpdateRecipe, WriterRecipe};
 
 /// A training, complete: two runs of one recipe on the same files end in the same bytes.
 ///
