@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod decoder;
 mod encoder;
 mod error;
+pub mod generation;
 mod head;
 pub mod lora;
 mod media_cache;
