@@ -17,6 +17,7 @@ pub mod minicpm_o;
 mod network;
 pub mod ops;
 pub mod processor;
+pub mod qwen2_5_vl;
 mod scorer;
 mod tree;
 pub mod vision;

@@ -224,10 +224,7 @@ fn probe(template: &Template) -> Result<bool> {
 }
 
 /// A checkpoint's tokenizer, and the SHA-256 of its file.
-pub(crate) fn open_tokenizer(
-    dir: &Path,
-    vocabulary: Option<usize>,
-) -> Result<(Tokenizer, String)> {
+pub(crate) fn open_tokenizer(dir: &Path, vocabulary: Option<usize>) -> Result<(Tokenizer, String)> {
     let path = dir.join("tokenizer.json");
     let bytes = files::bytes(&path)?;
     let mut tokenizer =

@@ -6,15 +6,17 @@ use crate::Result;
 /// How the names that models use differ from those in a checkpoint's files.
 ///
 /// Checkpoints of the same model come with their tensors named in several ways: as the model's own files name them;
-/// below `pretrained_model.`, when a value-head wrapper was saved whole; and, for bare decoders, without the `model.`
-/// that decoders with a head have. Models are written for the first form with `model.`, and this is the only place
-/// that knows of the others.
+/// below `pretrained_model.`, when a value-head wrapper was saved whole; for bare decoders, without the `model.` that
+/// decoders with a head have; and, for Qwen2.5-VL, as the library names its parts in memory. Models are written for the
+/// first form with `model.`, and this is the only place that knows of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renaming {
     /// The prefix that was taken off, and from how many tensors.
     pub stripped: Option<(String, usize)>,
     /// The prefix that was put before, and to how many tensors.
     pub added: Option<(String, usize)>,
+    /// How many tensors had the names of parts in memory, below `model.visual.` and `model.language_model.`.
+    pub in_memory: usize,
 }
 
 impl Renaming {
@@ -29,11 +31,24 @@ const DECODER: &str = "model.";
 /// What a decoder's tensors begin with below `model.`.
 const BARE: [&str; 3] = ["embed_tokens.", "layers.", "norm."];
 
+/// What parts of Qwen2.5-VL are called in memory, and in published files.
+const IN_MEMORY: [(&str, &str); 2] = [
+    ("model.visual.", "visual."),
+    ("model.language_model.", "model."),
+];
+
 /// Brings the names of a store to the form that models use.
 pub(super) fn normalise(store: &mut Store) -> Result<()> {
     store.renaming.stripped = rename(store, WRAPPER, |name| {
         name.strip_prefix(WRAPPER).map(ToOwned::to_owned)
     })?;
+    for (in_memory, published) in IN_MEMORY {
+        let renamed = rename(store, in_memory, |name| {
+            let rest = name.strip_prefix(in_memory)?;
+            Some(format!("{published}{rest}"))
+        })?;
+        store.renaming.in_memory += renamed.map_or(0, |(_, count)| count);
+    }
     if is_bare_decoder(store) {
         store.renaming.added = rename(store, DECODER, |name| {
             BARE.iter()

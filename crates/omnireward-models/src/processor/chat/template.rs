@@ -134,7 +134,7 @@ impl Template {
             .map_err(|error| error.to_string())
     }
 
-/// An error about this template.
+    /// An error about this template.
     pub(crate) fn error(&self, reason: String) -> Error {
         error(&self.path, reason)
     }
