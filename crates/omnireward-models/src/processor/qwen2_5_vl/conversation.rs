@@ -7,14 +7,14 @@ use crate::processor::chat::template::{Content, ContentPart, Message, Template};
 
 /// A conversation as the chat template lays it out, with the places of what was said that reads like a special token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Conversation {
-    pub(super) text: String,
-    pub(super) said: Vec<Range<usize>>,
+pub(crate) struct Conversation {
+    pub(crate) text: String,
+    pub(crate) said: Vec<Range<usize>>,
 }
 
 /// What may follow a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// Nothing.
     Finished,
     /// The turn that the model writes.
@@ -27,7 +27,7 @@ impl Conversation {
     /// # Errors
     ///
     /// Says why the template refuses them.
-    pub(super) fn new(
+    pub(crate) fn new(
         messages: &[ChatMessage],
         ending: Ending,
         template: &Template,

@@ -1,11 +1,11 @@
 //! Qwen2.5-VL: conversations with pictures and videos as the published processor lays them out.
 
 mod config;
-mod conversation;
+pub(crate) mod conversation;
 mod patches;
 mod resize;
 mod video;
-mod words;
+pub(crate) mod words;
 
 use std::path::Path;
 

@@ -7,7 +7,7 @@ use tokenizers::Tokenizer;
 /// Elsewhere it gives what the tokenizer itself gives of the whole text. What somebody said is never taken for a token:
 /// it could end its own turn, or make a place for a medium that is not there.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(crate) struct Words {
     /// Takes texts that read like special tokens for characters.
     plain: Tokenizer,
     /// Longer ones first.
@@ -15,7 +15,7 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub(super) fn new(tokenizer: &Tokenizer) -> Self {
+    pub(crate) fn new(tokenizer: &Tokenizer) -> Self {
         let mut plain = tokenizer.clone();
         plain.set_encode_special_tokens(true);
         let added = tokenizer.get_added_tokens_decoder().into_iter();
@@ -30,7 +30,7 @@ impl Words {
     }
 
     /// Whether a text reads like a special token somewhere, or ends like the beginning of one.
-    pub(super) fn is_ambiguous(&self, text: &str) -> bool {
+    pub(crate) fn is_ambiguous(&self, text: &str) -> bool {
         let begins = |content: &str| {
             let mut beginnings = content
                 .char_indices()
@@ -48,7 +48,7 @@ impl Words {
     /// # Errors
     ///
     /// Says what the tokenizer refuses.
-    pub(super) fn tokens(&self, text: &str, said: &[Range<usize>]) -> Result<Vec<u32>, String> {
+    pub(crate) fn tokens(&self, text: &str, said: &[Range<usize>]) -> Result<Vec<u32>, String> {
         let mut tokens = Vec::new();
         let mut done = 0;
         let mut at = 0;
