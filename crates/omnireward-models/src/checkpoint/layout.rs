@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::architecture::{Architecture, Audio, Readout, Text, Towers, Vision};
+use super::architecture::{
+    Architecture, Audio, Family, MiniCpmOTowers, Readout, Text, Towers, Vision, WindowedVision,
+};
 
 /// A tensor that a checkpoint should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl Part {
             Self::Output
         } else if starts(&["llm.", "model."]) {
             Self::Language
-        } else if starts(&["vpm."]) {
+        } else if starts(&["vpm.", "visual."]) {
             Self::Vision
         } else if starts(&["resampler."]) {
             Self::Resampler
@@ -115,34 +117,33 @@ pub enum Role {
     Bias,
 }
 
-/// Whether a reward can be read without a part.
-pub fn is_optional(part: Part) -> bool {
-    matches!(part, Part::Output | Part::Speech)
+/// Whether a model does what it is for without a part: a reward is read without the output matrix, and a model that
+/// writes has no reward head.
+pub fn is_optional(family: Family, part: Part) -> bool {
+    match part {
+        Part::Speech => true,
+        Part::Output => family != Family::Qwen2_5Vl,
+        _ => false,
+    }
 }
 
 /// The tensors of a checkpoint's own files, in the order in which they are written. A value head, which lies in a file
 /// of its own, is [`value_head`]. Speech, which a reward does not need, is left out.
 pub fn tensors(architecture: &Architecture) -> Vec<TensorSpec> {
     let mut list = List::default();
-    if let Some(towers) = &architecture.towers {
-        list.under("llm.", Part::Language, |list| {
-            decoder(list, &architecture.text);
-        });
-        list.part = Part::Output;
-        list.output_matrix("llm.lm_head.weight", &architecture.text);
-        let hidden = architecture.text.hidden;
-        list.under("vpm.", Part::Vision, |list| vision(list, &towers.vision));
-        list.under("resampler.", Part::Resampler, |list| {
-            resampler(list, towers, hidden);
-        });
-        list.under("apm.", Part::Audio, |list| audio(list, &towers.audio));
-        list.under("audio_projection_layer.", Part::AudioProjection, |list| {
-            list.linear("linear1", hidden, towers.audio.hidden);
-            list.linear("linear2", hidden, hidden);
-        });
-    } else {
-        list.under("", Part::Language, |list| decoder(list, &architecture.text));
-        readout(&mut list, architecture);
+    match &architecture.towers {
+        None => {
+            list.under("", Part::Language, |list| decoder(list, &architecture.text));
+            readout(&mut list, architecture);
+        }
+        Some(Towers::MiniCpmO(towers)) => minicpm_o(&mut list, &architecture.text, towers),
+        Some(Towers::Qwen2_5Vl(vision)) => {
+            list.under("visual.", Part::Vision, |list| {
+                windowed_vision(list, vision, architecture.text.hidden);
+            });
+            list.under("", Part::Language, |list| decoder(list, &architecture.text));
+            readout(&mut list, architecture);
+        }
     }
     list.tensors
 }
@@ -154,6 +155,22 @@ pub fn value_head(hidden: usize) -> Vec<TensorSpec> {
         list.linear("summary", 1, hidden);
     });
     list.tensors
+}
+
+fn minicpm_o(list: &mut List, text: &Text, towers: &MiniCpmOTowers) {
+    list.under("llm.", Part::Language, |list| decoder(list, text));
+    list.part = Part::Output;
+    list.output_matrix("llm.lm_head.weight", text);
+    let hidden = text.hidden;
+    list.under("vpm.", Part::Vision, |list| vision(list, &towers.vision));
+    list.under("resampler.", Part::Resampler, |list| {
+        resampler(list, towers, hidden);
+    });
+    list.under("apm.", Part::Audio, |list| audio(list, &towers.audio));
+    list.under("audio_projection_layer.", Part::AudioProjection, |list| {
+        list.linear("linear1", hidden, towers.audio.hidden);
+        list.linear("linear2", hidden, hidden);
+    });
 }
 
 fn readout(list: &mut List, architecture: &Architecture) {
@@ -245,7 +262,33 @@ fn vision(list: &mut List, vision: &Vision) {
     list.norm("post_layernorm", vision.hidden);
 }
 
-fn resampler(list: &mut List, towers: &Towers, hidden: usize) {
+fn windowed_vision(list: &mut List, vision: &WindowedVision, out: usize) {
+    let WindowedVision {
+        hidden,
+        intermediate,
+        patch,
+        ..
+    } = *vision;
+    let kernel = [hidden, vision.channels, vision.temporal_patch, patch, patch];
+    list.add("patch_embed.proj.weight", &kernel, Role::Matrix);
+    for layer in 0..vision.layers {
+        list.inside(&format!("blocks.{layer}."), |list| {
+            list.scale("norm1", hidden);
+            list.scale("norm2", hidden);
+            list.linear("attn.qkv", 3 * hidden, hidden);
+            list.linear("attn.proj", hidden, hidden);
+            list.linear("mlp.gate_proj", intermediate, hidden);
+            list.linear("mlp.up_proj", intermediate, hidden);
+            list.linear("mlp.down_proj", hidden, intermediate);
+        });
+    }
+    let cell = vision.merge * vision.merge * hidden;
+    list.scale("merger.ln_q", hidden);
+    list.linear("merger.mlp.0", cell, cell);
+    list.linear("merger.mlp.2", out, cell);
+}
+
+fn resampler(list: &mut List, towers: &MiniCpmOTowers, hidden: usize) {
     list.add("query", &[towers.queries, hidden], Role::Table);
     list.add("proj", &[hidden, hidden], Role::Matrix);
     list.matrix("kv_proj", hidden, towers.vision.hidden);
@@ -381,19 +424,27 @@ mod tests {
 
     #[test]
     fn the_full_size_has_the_published_numbers_of_parameters() {
-        let count = |wanted| {
-            let counts = counts(Family::MiniCpmO, Size::Full);
+        let count = |family, wanted| {
+            let counts = counts(family, Size::Full);
             counts
                 .into_iter()
                 .find(|(part, _)| *part == wanted)
                 .unwrap()
                 .1
         };
-        assert_eq!(count(Part::Language) + count(Part::Output), 7_613_007_360);
-        assert_eq!(count(Part::Vision), 417_792_240);
-        assert_eq!(count(Part::Resampler), 68_619_264);
-        assert_eq!(count(Part::Audio), 307_216_384);
-        assert_eq!(count(Part::AudioProjection), 16_522_240);
+        let minicpm = |wanted| count(Family::MiniCpmO, wanted);
+        assert_eq!(
+            minicpm(Part::Language) + minicpm(Part::Output),
+            7_613_007_360
+        );
+        assert_eq!(minicpm(Part::Vision), 417_792_240);
+        assert_eq!(minicpm(Part::Resampler), 68_619_264);
+        assert_eq!(minicpm(Part::Audio), 307_216_384);
+        assert_eq!(minicpm(Part::AudioProjection), 16_522_240);
+        let vl = |wanted| count(Family::Qwen2_5Vl, wanted);
+        assert_eq!(vl(Part::Vision), 676_550_144);
+        let words = vl(Part::Language) + vl(Part::Output);
+        assert_eq!(words + vl(Part::Vision), 8_292_166_656);
     }
 
     #[test]

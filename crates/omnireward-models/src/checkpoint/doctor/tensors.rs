@@ -203,7 +203,7 @@ fn examine_against_layout(patient: &mut Patient<'_>) {
     let missing = specs.iter().filter(|spec| {
         let bare = spec.name.strip_prefix("model.").filter(|_| is_bare);
         spec.part != Part::Head
-            && !layout::is_optional(spec.part)
+            && !layout::is_optional(architecture.family, spec.part)
             && !has_all(bare.unwrap_or(&spec.name))
     });
     let missing: Vec<Finding> = missing.map(missing_tensor).collect();

@@ -17,6 +17,15 @@ use crate::{
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Those of turns and media in Qwen2.5-VL's conversations.
+const VISUAL_TOKENS: [&str; 6] = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+];
 
 pub(super) fn examine(patient: &mut Patient<'_>) {
     let path = patient.dir.join(TOKENIZER);
@@ -60,6 +69,9 @@ pub(super) fn examine(patient: &mut Patient<'_>) {
 /// Tokens that text of the model contains.
 fn needed(patient: &Patient<'_>, config: &Value) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
+    if patient.family() == Some(Family::Qwen2_5Vl) {
+        needed.extend(VISUAL_TOKENS.map(str::to_owned));
+    }
     if patient.family() == Some(Family::MiniCpmO) {
         let chat = QWEN_TOKENS.iter().take(3).map(|(token, _)| *token);
         let all = chat.chain(MINICPM_TOKENS).chain([PLACEHOLDER]);

@@ -197,7 +197,7 @@ const fn special_names(family: Family) -> SpecialNames {
             unk: Some(PLACEHOLDER),
             class: "MiniCPMOTokenizerFast",
         },
-        Family::Qwen2 | Family::Qwen3 => SpecialNames {
+        Family::Qwen2_5Vl | Family::Qwen2 | Family::Qwen3 => SpecialNames {
             bos: None,
             eos: Some("<|im_end|>"),
             pad: Some("<|endoftext|>"),
@@ -255,7 +255,7 @@ fn added(family: Family, is_compact: bool) -> Vec<Added> {
                 }))
                 .collect()
         }
-        Family::Qwen2 => qwen.collect(),
+        Family::Qwen2_5Vl | Family::Qwen2 => qwen.collect(),
         Family::Qwen3 => {
             let own = (after_qwen..).zip(QWEN3_TOKENS);
             qwen.chain(own.map(|(id, content)| Added {
@@ -366,6 +366,33 @@ const CHATML: &str = "\
 {%- endif -%}
 ";
 
+/// The same with places for media, where the content of a message is a list of parts.
+const CHATML_WITH_MEDIA: &str = "\
+{%- if messages[0].role != 'system' -%}
+{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}
+{%- endif -%}
+{%- for message in messages -%}
+{{ '<|im_start|>' + message.role + '\\n' }}
+{%- if message.content is string -%}
+{{ message.content }}
+{%- else -%}
+{%- for part in message.content -%}
+{%- if part.type == 'image' -%}
+{{ '<|vision_start|><|image_pad|><|vision_end|>' }}
+{%- elif part.type == 'video' -%}
+{{ '<|vision_start|><|video_pad|><|vision_end|>' }}
+{%- else -%}
+{{ part.text }}
+{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{{ '<|im_end|>\\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{ '<|im_start|>assistant\\n' }}
+{%- endif -%}
+";
+
 /// A conversation with the role of each message in a header.
 const LLAMA3: &str = "\
 {{- bos_token -}}
@@ -380,6 +407,7 @@ const LLAMA3: &str = "\
 const fn chat_template(family: Family) -> &'static str {
     match family {
         Family::Llama => LLAMA3,
+        Family::Qwen2_5Vl => CHATML_WITH_MEDIA,
         Family::MiniCpmO | Family::Qwen2 | Family::Qwen3 => CHATML,
     }
 }
