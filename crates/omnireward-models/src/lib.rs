@@ -22,6 +22,7 @@ mod scorer;
 mod tree;
 pub mod vision;
 pub mod weights;
+pub mod writer;
 
 pub use encoder::Activation;
 pub use error::Error;

@@ -43,6 +43,17 @@ impl Prompt {
         }
     }
 
+    /// Adds tokens to the end: a beginning of the reply that is given.
+    pub fn go_on(&mut self, tokens: &[u32]) {
+        self.rows.extend(tokens.iter().copied().map(Row::token));
+        if let Positions::Multimodal(positions, next) = &mut self.positions {
+            for _ in tokens {
+                positions.push([*next; 3]);
+                *next += 1;
+            }
+        }
+    }
+
     /// The position of the first token after the prompt.
     pub(super) fn next_position(&self) -> u32 {
         match &self.positions {
@@ -189,6 +200,13 @@ mod tests {
         let moved = seeing(Positions::Multimodal(vec![[0; 3], [1; 3], [1, 1, 2]], 3));
         assert_eq!(keys[0], moved.keys().unwrap()[0]);
         assert_eq!((prompt.next_position(), moved.next_position()), (3, 3));
+        let [mut prompt, mut moved] = [prompt, moved];
+        for prompt in [&mut prompt, &mut moved] {
+            prompt.go_on(&[5, 6]);
+        }
+        assert_eq!(prompt.next_position(), 5);
+        let keys = moved.keys().unwrap();
+        assert_eq!((keys[4].position, moved.next_position()), ([4; 3], 5));
     }
 
     #[test]
