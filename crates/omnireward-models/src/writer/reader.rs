@@ -10,9 +10,9 @@ use crate::{
     network::recent::Recent,
     processor::{
         Qwen2_5VlProcessor,
-        chat::template::Template,
-        qwen2_5_vl::{
+        chat::{
             conversation::{Conversation, Ending},
+            template::Template,
             words::Words,
         },
     },
