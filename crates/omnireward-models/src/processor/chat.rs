@@ -1,5 +1,7 @@
+pub(crate) mod conversation;
 pub(crate) mod files;
 pub(crate) mod template;
+pub(crate) mod words;
 
 use std::path::Path;
 

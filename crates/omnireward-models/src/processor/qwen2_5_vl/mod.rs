@@ -1,11 +1,9 @@
 //! Qwen2.5-VL: conversations with pictures and videos as the published processor lays them out.
 
 mod config;
-pub(crate) mod conversation;
 mod patches;
 mod resize;
 mod video;
-pub(crate) mod words;
 
 use std::path::Path;
 
@@ -20,11 +18,16 @@ use sha2::{Digest, Sha256};
 pub use self::config::VideoSettings;
 use self::{
     config::ImageConfig,
-    conversation::{Conversation, Ending},
     resize::{Pixels, resized},
+};
+pub(crate) use super::chat::{conversation, words};
+use super::chat::{
+    conversation::{Conversation, Ending},
+    files::Files,
+    open_tokenizer,
+    template::Template,
     words::Words,
 };
-use super::chat::{files::Files, open_tokenizer, template::Template};
 use crate::{
     Error, Feature, Features, Result, Row,
     generation::Prompt,

@@ -2,8 +2,10 @@ use std::ops::Range;
 
 use omnireward_core::{ChatMessage, ChatPart, Role};
 
-use super::words::Words;
-use crate::processor::chat::template::{Content, ContentPart, Message, Template};
+use super::{
+    template::{Content, ContentPart, Message, Template},
+    words::Words,
+};
 
 /// A conversation as the chat template lays it out, with the places of what was said that reads like a special token.
 #[derive(Debug, PartialEq, Eq)]
