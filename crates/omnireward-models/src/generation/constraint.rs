@@ -40,7 +40,7 @@ impl Constraint {
     }
 
     /// Fails unless there are choices, all of which begin with tokens of their own among `vocabulary`.
-    pub(super) fn check(&self, vocabulary: usize) -> Result<()> {
+    pub(crate) fn check(&self, vocabulary: usize) -> Result<()> {
         let first = self.first_tokens();
         if first.is_empty() || first.len() < self.choices.len() {
             return Err(unusable("there is no choice, or an empty one"));

@@ -14,7 +14,7 @@ use crate::{
     Result,
     checkpoint::fingerprint,
     generation::{Choice, Constraint, End, Sampling},
-    weights::Weights,
+    weights::{GgufWeights, OpenOptions, Weights},
 };
 
 /// A checkpoint that answers conversations, ready to run.
@@ -57,7 +57,10 @@ impl WritingModel {
     ///
     /// As [`WritingNetwork::new`], and when the closing is not one.
     pub fn open(path: &Path, options: &WritingOptions) -> Result<Self> {
-        let network = WritingNetwork::new(path, &Weights::open(path)?, options)?;
+        // A matrix is read once for every token, so it is not to be unpacked each time.
+        let gguf = GgufWeights::Expand;
+        let weights = Weights::open_with(path, OpenOptions { gguf })?;
+        let network = WritingNetwork::new(path, &weights, options)?;
         let closing = options.closing.as_ref();
         let closing = closing
             .map(|closing| network.constraint(closing))

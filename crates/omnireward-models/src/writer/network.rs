@@ -224,21 +224,19 @@ fn text(tokenizer: &Tokenizer, tokens: &[u32]) -> String {
 
 fn words(source: &Source, options: &WritingOptions) -> Result<(DecoderConfig, Reader)> {
     let architecture = Architecture::from_json(&source.config, &source.config_path)?;
-    let writes = architecture.readout == Readout::Language;
-    match architecture.family {
-        Family::Qwen2 | Family::Qwen3 | Family::Llama if writes => {}
-        _ => {
-            return Err(Error::UnknownArchitecture {
-                path: source.config_path.clone(),
-                found: source.config["architectures"][0]
-                    .as_str()
-                    .unwrap_or("none")
-                    .to_owned(),
-                known: format!(
-                    "for writing: {QWEN2_5_VL}, and Qwen2, Qwen3 and Llama with ForCausalLM"
-                ),
-            });
-        }
+    let is_text = matches!(
+        architecture.family,
+        Family::Qwen2 | Family::Qwen3 | Family::Llama
+    );
+    if !is_text || architecture.readout != Readout::Language {
+        let found = source.config["architectures"][0].as_str();
+        return Err(Error::UnknownArchitecture {
+            path: source.config_path.clone(),
+            found: found.unwrap_or("none").to_owned(),
+            known: format!(
+                "for writing: {QWEN2_5_VL}, and Qwen2, Qwen3 and Llama with ForCausalLM"
+            ),
+        });
     }
     let config = DecoderConfig::from_json(&source.config, &source.config_path)?;
     let template = Template::new(&source.chat, options.chat.variables.clone())?;
@@ -253,10 +251,9 @@ fn visual(
     options: &WritingOptions,
 ) -> Result<(DecoderConfig, Reader)> {
     let config = qwen2_5_vl::Config::from_json(&source.config, &source.config_path)?;
-    let mut processor =
-        Qwen2_5VlProcessor::open(path, &config)?.with_limits(options.limits.clone());
-    if let Some(videos) = &options.videos {
-        processor = processor.with_videos(videos.clone());
+    let mut processor = Qwen2_5VlProcessor::open(path, &config)?.with_limits(options.limits);
+    if let Some(videos) = options.videos {
+        processor = processor.with_videos(videos);
     }
     let scope = qwen2_5_vl::weights::vision(weights, placement);
     let tower = qwen2_5_vl::VisionTower::load(&config.vision, &scope)?;
