@@ -3,7 +3,7 @@
 pub(crate) mod chat;
 mod minicpm_o;
 mod preprocessing;
-pub(crate) mod qwen2_5_vl;
+mod qwen2_5_vl;
 mod turns;
 mod vocabulary;
 

@@ -20,7 +20,6 @@ use self::{
     config::ImageConfig,
     resize::{Pixels, resized},
 };
-pub(crate) use super::chat::{conversation, words};
 use super::chat::{
     conversation::{Conversation, Ending},
     files::Files,
