@@ -147,8 +147,14 @@ impl Variables {
     }
 
     /// Bytes that a checkpoint takes.
-    pub(crate) fn checkpoint_bytes(&self) -> Result<u64> {
+    fn checkpoint_bytes(&self) -> Result<u64> {
         Ok(self.derived(&self.changed()?).bytes()?)
+    }
+
+    /// Bytes that a training writes that keeps so many checkpoints besides the best and the last.
+    pub(crate) fn bytes_in_all(&self, checkpoints: u64) -> Result<u64> {
+        let state = 16 * self.count();
+        Ok(self.checkpoint_bytes()? * (checkpoints + 2) + 2 * state)
     }
 
     fn derived<'a>(&'a self, changed: &'a HashMap<String, Tensor>) -> Derived<'a> {

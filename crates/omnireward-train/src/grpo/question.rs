@@ -77,6 +77,3 @@ pub struct Answer {
     /// The verdict that can be read from it, in the order shown.
     pub verdict: Option<Preference>,
 }
-
-/// Reads the verdict from a reply: the caller's parser.
-pub type ReadVerdict = dyn Fn(&str, Setting) -> Option<Preference> + Send + Sync;

@@ -31,6 +31,7 @@ pub(super) fn check(recipe: &Recipe) -> Checked {
 pub(super) fn sft(recipe: &SftRecipe) -> Checked {
     writer(&recipe.model)?;
     update(&recipe.train)?;
+    rollout(&recipe.rollout)?;
     some("data", &recipe.data)?;
     for (index, one) in recipe.data.iter().enumerate() {
         answers(one, &format!("data.{index}"))?;
@@ -118,6 +119,7 @@ fn rollout(rollout: &RolloutRecipe) -> Checked {
     }
     positive("rollout.repetition_penalty", rollout.repetition_penalty)?;
     count("rollout.max_tokens", u64::from(rollout.max_tokens))?;
+    count("rollout.kept_rows", rollout.kept_rows as u64)?;
     count("rollout.batch_rows", rollout.batch_rows as u64)
 }
 

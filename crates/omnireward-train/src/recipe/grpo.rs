@@ -151,7 +151,9 @@ pub struct RolloutRecipe {
     pub repetition_penalty: f64,
     /// The longest reply, in tokens.
     pub max_tokens: u32,
-    /// Rows that the local engine computes at once.
+    /// Rows that the local engine keeps keys and values of at most: those of prompts and of replies at their longest.
+    pub kept_rows: usize,
+    /// About how many rows of prompts it computes at once.
     pub batch_rows: usize,
 }
 
@@ -164,6 +166,7 @@ impl Default for RolloutRecipe {
             top_k: None,
             repetition_penalty: 1.0,
             max_tokens: 256,
+            kept_rows: 1 << 16,
             batch_rows: 4096,
         }
     }

@@ -522,6 +522,16 @@ pub struct CheckpointRecipe {
     pub keep: usize,
 }
 
+impl CheckpointRecipe {
+    /// Checkpoints that lie side by side at most, of a training of so many steps.
+    pub(crate) fn written(&self, steps: u64) -> u64 {
+        match self.every {
+            0 => 0,
+            every => (steps / every).min(self.keep as u64 + 1),
+        }
+    }
+}
+
 impl Default for CheckpointRecipe {
     fn default() -> Self {
         Self {

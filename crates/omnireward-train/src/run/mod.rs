@@ -22,6 +22,7 @@ use omnireward_models::{MediaCache, checkpoint::TieMargin};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::data::in_steps;
 pub use self::{
     data::TrainingSet,
     evaluate::HeldOut,
@@ -482,14 +483,9 @@ impl<'a> Run<'a> {
 
     /// Fails before hours are spent when the disk cannot take what the run will write.
     fn check_room(&self) -> Result<()> {
-        let checkpoint = self.trainee.variables.checkpoint_bytes()?;
-        let state = 16 * self.trainee.variables.count();
-        let checkpoints = match self.recipe.checkpoints.every {
-            0 => 0,
-            every => (self.total / every).min(self.recipe.checkpoints.keep as u64 + 1),
-        };
-        let all = checkpoint * (checkpoints + 2) + 2 * state;
-        folder::check_room(self.out, all)
+        let checkpoints = self.recipe.checkpoints.written(self.total);
+        let bytes = self.trainee.variables.bytes_in_all(checkpoints)?;
+        folder::check_room(self.out, bytes)
     }
 }
 
