@@ -15,6 +15,7 @@ mod report;
 mod score;
 mod synth;
 mod train;
+mod writing;
 
 use std::process::ExitCode;
 

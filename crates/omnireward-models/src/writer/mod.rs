@@ -14,4 +14,4 @@ mod source;
 mod tests;
 
 pub use model::{WritingModel, Written};
-pub use network::{Closing, WritingNetwork, WritingOptions};
+pub use network::{Closing, WritingNetwork, WritingOptions, writes};

@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use super::{reader::Reader, settings::Settings, source::Source};
+use super::{
+    reader::Reader,
+    settings::Settings,
+    source::{self, Source},
+};
 use crate::{
     Error, Precision, Result,
     checkpoint::{Architecture, Family, architecture::Readout},
@@ -80,6 +84,31 @@ pub struct WritingNetwork {
 
 /// How `config.json` names a Qwen2.5-VL that writes.
 const QWEN2_5_VL: &str = "Qwen2_5_VLForConditionalGeneration";
+
+/// Whether the checkpoint at `path`, a folder in Hugging Face layout or a GGUF file, is one that writes: a language model
+/// without a reward head.
+///
+/// # Errors
+///
+/// Fails when its weights or its configuration cannot be read.
+pub fn writes(path: &Path) -> Result<bool> {
+    let weights = Weights::open(path)?;
+    let config = match weights.gguf() {
+        Some(gguf) => gguf.config()?,
+        None => source::json(&path.join("config.json"))?,
+    };
+    let class = config["architectures"][0].as_str().unwrap_or_default();
+    let is_known = class == QWEN2_5_VL
+        || ["Qwen2", "Qwen3", "Llama"]
+            .iter()
+            .any(|family| class.strip_prefix(family) == Some("ForCausalLM"));
+    let beside = path.with_file_name("value_head.safetensors");
+    let has_head = path.is_file() && beside.is_file()
+        || weights
+            .names()
+            .any(|name| name.starts_with("v_head.") || name.starts_with("score."));
+    Ok(is_known && !has_head)
+}
 
 impl WritingNetwork {
     /// Sets up the checkpoint at `path`, a folder in Hugging Face layout or a GGUF file, with `weights`: its own, or

@@ -95,7 +95,7 @@ fn special_tokens(config: &Value, tokenizer: &Tokenizer) -> Map<String, Value> {
         .collect()
 }
 
-fn json(path: &Path) -> Result<Value> {
+pub(super) fn json(path: &Path) -> Result<Value> {
     let text = fs::read(path).map_err(|source| Error::Io {
         path: path.to_owned(),
         source,

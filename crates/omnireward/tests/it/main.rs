@@ -13,3 +13,4 @@ mod published_figures;
 mod reward_models;
 mod support;
 mod training;
+mod writing_models;
