@@ -185,9 +185,9 @@ pub enum Error {
         /// Tokens allowed.
         limit: usize,
     },
-    /// What samples replies failed.
-    #[error("replies could not be sampled")]
-    Rollouts(#[from] omnireward_core::ModelError),
+    /// A pair cannot be asked about, or whoever is asked gives no reply.
+    #[error("a question could not be asked")]
+    Asking(#[from] omnireward_core::ModelError),
     /// What samples replies gave others than it was asked for.
     #[error("`{pair}` was asked {expected} times and has {found} replies, or one without a token")]
     Replies {

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use omnireward_core::{ChatMessage, ModelError, Order, Preference, PreferencePair, Setting};
+use omnireward_core::{
+    ChatMessage, ModelError, Order, OrderPolicy, Preference, PreferencePair, Setting,
+};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::Question;
-use crate::{Error, Result, recipe::PolicyRecipe, run::in_steps};
+use crate::{Error, Result, run::in_steps};
 
 /// Pairs to ask about.
 #[derive(Clone, Debug)]
@@ -92,15 +94,15 @@ impl Pool {
     pub(super) fn questions(
         &self,
         round: &[usize],
-        policy: &PolicyRecipe,
+        (orders, setting): (OrderPolicy, Setting),
         seed: u64,
         protocol: &dyn Protocol,
     ) -> Result<Vec<Question>> {
         let mut questions = Vec::new();
         for &index in round {
             let pair = &self.pairs[index];
-            for order in policy.orders.orders(pair, seed) {
-                questions.extend(ask(pair, order, policy.setting, protocol)?);
+            for order in orders.orders(pair, seed) {
+                questions.extend(ask(pair, order, setting, protocol)?);
             }
         }
         Ok(questions)
@@ -162,7 +164,7 @@ fn unlabelled(pair: String, set: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use omnireward_core::{OrderPolicy, Response, Task};
+    use omnireward_core::{Response, Task};
 
     use super::*;
     use Preference::{First, Second};
@@ -231,11 +233,8 @@ mod tests {
         assert_eq!(rounds.concat().len(), 3);
         let scene = rounds.iter().find(|round| round.contains(&0)).unwrap();
         assert!(scene.contains(&1), "criteria of one scene stay together");
-        let policy = PolicyRecipe {
-            orders: OrderPolicy::Both,
-            ..PolicyRecipe::default()
-        };
-        let questions = pool.questions(&[0, 1, 2], &policy, 1, &Plain).unwrap();
+        let asked = (OrderPolicy::Both, Setting::WithoutTies);
+        let questions = pool.questions(&[0, 1, 2], asked, 1, &Plain).unwrap();
         let labels: Vec<_> = questions
             .iter()
             .map(|one| (&one.pair[..], one.label))

@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
         } = training;
         let lock = folder::lock(out)?;
         let seed = recipe.train.seed;
-        let pool = Pool::new(sets, recipe.grpo.setting, seed)?;
+        let pool = Pool::new(sets, recipe.question.setting, seed)?;
         let record = Record::new(recipe.to_toml(), &record);
         record.check(out)?;
         let mut policy = Policy::open(base, &recipe.model, &recipe.train)?;
@@ -262,9 +262,8 @@ impl<'a> Run<'a> {
         let recipe = self.recipe;
         let seed = recipe.train.seed;
         let round = &self.epoch.rounds[(self.step - self.epoch.start) as usize];
-        let questions = self
-            .pool
-            .questions(round, &recipe.grpo, seed, self.protocol)?;
+        let asked = (recipe.grpo.orders, recipe.question.setting);
+        let questions = self.pool.questions(round, asked, seed, self.protocol)?;
         let room = recipe.rollout.max_tokens as usize;
         let prompts = questions
             .iter()
@@ -403,7 +402,7 @@ impl<'a> Run<'a> {
         self.hand_over()?;
         let asking = Asking {
             protocol: self.protocol,
-            setting: self.recipe.grpo.setting,
+            setting: self.recipe.question.setting,
             rollout: &self.recipe.rollout,
         };
         let mut records: Vec<VerdictsRecord> = Vec::new();

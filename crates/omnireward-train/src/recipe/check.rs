@@ -9,9 +9,10 @@ use std::{
 use omnireward_core::OrderPolicy;
 
 use super::{
-    AnswersRecipe, CheckpointRecipe, DataRecipe, EvaluationRecipe, GrpoRecipe, HeldOutRecipe,
-    LoraRecipe, ModelRecipe, ObjectiveRecipe, Part, PolicyRecipe, QuestionsRecipe, Recipe,
-    RewardsRecipe, RolloutRecipe, SftRecipe, TrainRecipe, UpdateRecipe, WriterRecipe, fault::Fault,
+    AnswersRecipe, CheckpointRecipe, DataRecipe, Engine, EvaluationRecipe, GrpoRecipe,
+    HeldOutRecipe, LoraRecipe, ModelRecipe, ObjectiveRecipe, Part, PolicyRecipe, QuestionsRecipe,
+    Recipe, RewardsRecipe, RolloutRecipe, SftRecipe, TrainRecipe, UpdateRecipe, WriterRecipe,
+    fault::Fault,
 };
 
 type Checked = Result<(), Fault>;
@@ -118,9 +119,25 @@ fn rollout(rollout: &RolloutRecipe) -> Checked {
         count("rollout.top_k", tokens as u64)?;
     }
     positive("rollout.repetition_penalty", rollout.repetition_penalty)?;
+    if rollout.engine == Engine::Service {
+        plain(rollout)?;
+    }
     count("rollout.max_tokens", u64::from(rollout.max_tokens))?;
     count("rollout.kept_rows", rollout.kept_rows as u64)?;
     count("rollout.batch_rows", rollout.batch_rows as u64)
+}
+
+/// Fails where something is asked for that the protocol of services has no word for.
+fn plain(rollout: &RolloutRecipe) -> Checked {
+    let reason =
+        "has no place in what a service is asked, expected none beside `engine = \"service\"`";
+    if rollout.top_k.is_some() {
+        return Err(Fault::new("rollout.top_k", reason));
+    }
+    if rollout.repetition_penalty.to_bits() != 1.0_f64.to_bits() {
+        return Err(Fault::new("rollout.repetition_penalty", reason));
+    }
+    Ok(())
 }
 
 fn rewards(recipe: &GrpoRecipe) -> Checked {

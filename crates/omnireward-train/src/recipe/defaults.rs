@@ -1,7 +1,5 @@
 //! What a recipe means where it says nothing: the paper's scripts, and LLaMA-Factory's defaults where they are silent.
 
-use omnireward_core::Setting;
-
 use super::{LoraTarget, Part};
 use crate::schedule::Schedule;
 
@@ -75,10 +73,6 @@ pub(super) const fn log_every() -> u64 {
 
 pub(super) const fn every_step() -> u64 {
     1
-}
-
-pub(super) const fn setting() -> Setting {
-    Setting::WithoutTies
 }
 
 pub(super) const fn near() -> f64 {

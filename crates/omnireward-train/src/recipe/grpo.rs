@@ -1,16 +1,17 @@
 //! What a training with group-relative policy optimisation is made of.
 
-use omnireward_core::{OrderPolicy, Setting};
+use omnireward_core::OrderPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CheckpointRecipe, EvaluationRecipe, QuestionsRecipe, UpdateRecipe, WriterRecipe, defaults,
+    CheckpointRecipe, EvaluationRecipe, QuestionRecipe, QuestionsRecipe, UpdateRecipe,
+    WriterRecipe, defaults,
 };
 use crate::grpo::{
     Average, Scale, Surrogate,
     reward::{
-        Agreement, AnswerForm, CriterionFlip, Format, Length, RewardFunction, Rewards, TieAware,
-        Verdict, Weighted,
+        Agreement, CriterionFlip, Format, Length, RewardFunction, Rewards, TieAware, Verdict,
+        Weighted,
     },
 };
 
@@ -53,6 +54,9 @@ pub struct GrpoRecipe {
     /// How it learns from replies.
     #[serde(default)]
     pub grpo: PolicyRecipe,
+    /// How it is asked about pairs.
+    #[serde(default)]
+    pub question: QuestionRecipe,
     /// How replies are sampled.
     #[serde(default)]
     pub rollout: RolloutRecipe,
@@ -81,8 +85,6 @@ pub struct PolicyRecipe {
     pub inner_epochs: u64,
     /// In which orders of its responses a pair is asked about. Each order is a question, with a group of its own.
     pub orders: OrderPolicy,
-    /// Which answers are offered. Without ties, pairs that are labelled so are left out.
-    pub setting: Setting,
     /// How far below 1 a ratio of probabilities still counts.
     pub clip_low: f64,
     /// How far above 1 it still counts.
@@ -109,7 +111,6 @@ impl Default for PolicyRecipe {
             update: None,
             inner_epochs: 1,
             orders: OrderPolicy::AsIs,
-            setting: Setting::WithoutTies,
             clip_low: 0.2,
             clip_high: 0.2,
             dual_clip: None,
@@ -194,9 +195,9 @@ pub struct RewardsRecipe {
     /// The same, with something for a tie that is near; see [`TieAware`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ties: Option<TiesRecipe>,
-    /// 1 for the form that is asked for; see [`Format`].
+    /// 1 for the form that `[question]` asks for; see [`Format`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub format: Option<FormatRecipe>,
+    pub format: Option<WeightRecipe>,
     /// The share of replies in the other order that agree; see [`Agreement`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agreement: Option<WeightRecipe>,
@@ -227,20 +228,6 @@ pub struct TiesRecipe {
     pub near: f64,
 }
 
-/// Settings of [`Format`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FormatRecipe {
-    /// What its value is multiplied by.
-    pub weight: f64,
-    /// Whether a reply thinks between `<think>` and `</think>` before it answers.
-    #[serde(default)]
-    pub thinking: bool,
-    /// How the answer is written.
-    #[serde(default)]
-    pub answer: AnswerForm,
-}
-
 /// Settings of [`Length`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -253,16 +240,16 @@ pub struct LengthRecipe {
 
 impl RewardsRecipe {
     /// The functions that are named, in the order of the fields, for replies of up to so many tokens.
-    pub fn functions(&self, max_tokens: u32) -> Rewards {
+    pub fn functions(&self, question: &QuestionRecipe, max_tokens: u32) -> Rewards {
         fn weighted(function: impl RewardFunction + 'static, weight: f64) -> Weighted {
             Weighted {
                 function: Box::new(function),
                 weight,
             }
         }
-        let form = |form: FormatRecipe| Format {
-            thinking: form.thinking,
-            answer: form.answer,
+        let form = Format {
+            thinking: question.thinking,
+            answer: question.answer,
         };
         let length = |length: LengthRecipe| Length {
             from: length.from,
@@ -272,7 +259,7 @@ impl RewardsRecipe {
             self.verdict.map(|one| weighted(Verdict, one.weight)),
             self.ties
                 .map(|one| weighted(TieAware { near: one.near }, one.weight)),
-            self.format.map(|one| weighted(form(one), one.weight)),
+            self.format.map(|one| weighted(form, one.weight)),
             self.agreement.map(|one| weighted(Agreement, one.weight)),
             self.criterion_flip
                 .map(|one| weighted(CriterionFlip, one.weight)),

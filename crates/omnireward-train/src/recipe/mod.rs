@@ -29,11 +29,11 @@ mod tests;
 mod update;
 
 pub use grpo::{
-    Engine, FormatRecipe, GrpoRecipe, LengthRecipe, PolicyRecipe, RewardsRecipe, RolloutRecipe,
-    TiesRecipe, WeightRecipe,
+    Engine, GrpoRecipe, LengthRecipe, PolicyRecipe, RewardsRecipe, RolloutRecipe, TiesRecipe,
+    WeightRecipe,
 };
 pub use sft::{AnswersRecipe, SftRecipe};
-pub use update::{QuestionsRecipe, UpdateRecipe, WriterRecipe};
+pub use update::{QuestionRecipe, QuestionsRecipe, UpdateRecipe, WriterRecipe};
 
 /// A training, complete: two runs of one recipe on the same files end in the same bytes.
 ///

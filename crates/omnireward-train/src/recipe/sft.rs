@@ -1,10 +1,10 @@
 //! What a supervised fine-tuning is made of.
 
-use omnireward_core::Setting;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CheckpointRecipe, EvaluationRecipe, RolloutRecipe, UpdateRecipe, WriterRecipe, defaults,
+    CheckpointRecipe, EvaluationRecipe, QuestionRecipe, RolloutRecipe, UpdateRecipe, WriterRecipe,
+    defaults,
 };
 
 /// A supervised fine-tuning on judged pairs, complete: two runs of one recipe on the same files end in the same bytes.
@@ -33,13 +33,13 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SftRecipe {
-    /// Which answers are offered when a pair is asked about.
-    #[serde(default = "defaults::setting")]
-    pub setting: Setting,
     /// What is trained.
     pub model: WriterRecipe,
     /// How it is trained.
     pub train: UpdateRecipe,
+    /// How it is asked about pairs.
+    #[serde(default)]
+    pub question: QuestionRecipe,
     /// Answers it learns. They are put together and shuffled.
     pub data: Vec<AnswersRecipe>,
     /// How long replies are when it is measured, greedily.

@@ -1,11 +1,11 @@
 //! What recipes for models that write have in common: the model, and how its weights change.
 
-use omnireward_core::Task;
+use omnireward_core::{Setting, Task};
 use omnireward_models::{Precision, checkpoint::layout};
 use serde::{Deserialize, Serialize};
 
 use super::{Length, LoraRecipe, Warmup, defaults};
-use crate::schedule::Schedule;
+use crate::{grpo::reward::AnswerForm, schedule::Schedule};
 
 /// The model that a training of words starts from: `[model]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +115,28 @@ impl UpdateRecipe {
         let writes = matches!(part, Some(layout::Part::Language | layout::Part::Output));
         // A vision tower that lies beside the language model under one name.
         writes && !is_frozen && !name.contains("visual.")
+    }
+}
+
+/// How a pair is asked about: `[question]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuestionRecipe {
+    /// Which answers are offered. Without ties, pairs that are labelled so are left out.
+    pub setting: Setting,
+    /// How a verdict is to be written.
+    pub answer: AnswerForm,
+    /// Whether a reply is to think between `<think>` and `</think>` before it answers.
+    pub thinking: bool,
+}
+
+impl Default for QuestionRecipe {
+    fn default() -> Self {
+        Self {
+            setting: Setting::WithoutTies,
+            answer: AnswerForm::Brackets,
+            thinking: false,
+        }
     }
 }
 

@@ -276,7 +276,7 @@ impl<'a> Run<'a> {
         let began = Instant::now();
         let asking = Asking {
             protocol: self.protocol,
-            setting: self.recipe.setting,
+            setting: self.recipe.question.setting,
             rollout: &self.recipe.rollout,
         };
         let mut records = Vec::new();
@@ -382,7 +382,7 @@ fn lessons<'e>(
         let pair = &example.pair;
         let mut tokens = policy.network.tokens(&example.answer)?;
         tokens.push(policy.end);
-        let messages = protocol.messages(pair, recipe.setting)?;
+        let messages = protocol.messages(pair, recipe.question.setting)?;
         let prompt = policy.prompt(&pair.id, &messages, tokens.len())?;
         Ok(Lesson {
             example,
@@ -399,7 +399,7 @@ fn learn(policy: &mut Policy, lessons: &[Lesson<'_>], batch_rows: usize) -> Resu
         .iter()
         .map(|lesson| Dialogue {
             prompt: &lesson.prompt,
-            replies: vec![&lesson.tokens],
+            replies: vec![&lesson.tokens[..]],
         })
         .collect();
     let weights = lessons
@@ -430,7 +430,7 @@ fn learn(policy: &mut Policy, lessons: &[Lesson<'_>], batch_rows: usize) -> Resu
                 window.words -= log_probability;
             }
             if window.loss.is_finite() {
-                Ok(shares.iter().map(|share| -share).collect())
+                Ok(shares.iter().map(|share| -share).collect::<Vec<f64>>())
             } else {
                 Err(Error::NotFinite {
                     what: "loss",

@@ -23,11 +23,11 @@ pub struct Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnswerForm {
-    /// `\boxed{…}`.
-    #[default]
-    Boxed,
     /// `[[…]]`.
+    #[default]
     Brackets,
+    /// `\boxed{…}`.
+    Boxed,
 }
 
 impl RewardFunction for Format {
