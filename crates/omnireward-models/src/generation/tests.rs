@@ -429,3 +429,70 @@ fn what_cannot_be_written_is_refused_with_its_reason() {
     small.add(of(32, 31)).unwrap();
     assert_eq!(small.run().unwrap().len(), 1);
 }
+
+mod pages {
+    use super::{
+        super::cache::{Cache, PAGE},
+        *,
+    };
+
+    fn cache(model: &Model, pages: usize) -> Cache {
+        Cache::new(&model.decoder, pages * PAGE).unwrap()
+    }
+
+    /// How many rows a prompt shares, when it is opened beside a tail of one page; `None` when there is no room.
+    fn opened(cache: &mut Cache, tokens: &[u32]) -> Option<usize> {
+        let keys = Prompt::of_tokens(tokens).keys().unwrap();
+        let opened = cache.open(&keys, 1).unwrap()?;
+        let path = cache.path(opened.trunk, tokens.len());
+        let rows: usize = path.iter().map(ExactSizeIterator::len).sum();
+        assert_eq!(rows, tokens.len());
+        let own = cache.places(opened.trunk, opened.shared..tokens.len());
+        let own: usize = own.iter().map(ExactSizeIterator::len).sum();
+        assert_eq!(own, tokens.len() - opened.shared);
+        cache.retire(opened.tail);
+        cache.close(opened.trunk);
+        Some(opened.shared)
+    }
+
+    #[test]
+    fn prompts_go_on_from_the_longest_beginning_that_is_there() {
+        let model = plain();
+        let mut cache = cache(&model, 64);
+        let first = tokens(100, 1);
+        let with = |len: usize, more: &[u32]| [&first[..len], more].concat();
+        assert_eq!(opened(&mut cache, &first), Some(0));
+        assert_eq!(opened(&mut cache, &with(50, &[7, 8, 9])), Some(50));
+        assert_eq!(opened(&mut cache, &with(50, &[7, 8, 1])), Some(52));
+        assert_eq!(opened(&mut cache, &with(60, &[7, 8, 9])), Some(60));
+        assert_eq!(
+            opened(&mut cache, &first),
+            Some(99),
+            "the last row is read again"
+        );
+        assert_eq!(opened(&mut cache, &with(20, &[])), Some(19));
+        assert_eq!(opened(&mut cache, &tokens(100, 2)), Some(0));
+        cache.forget();
+        assert_eq!(opened(&mut cache, &first), Some(0));
+    }
+
+    #[test]
+    fn what_nobody_uses_makes_room() {
+        let model = plain();
+        let mut cache = cache(&model, 6);
+        let [first, second] = [tokens(3 * PAGE, 1), tokens(4 * PAGE, 2)];
+        assert_eq!(opened(&mut cache, &first), Some(0));
+        assert_eq!(opened(&mut cache, &second), Some(0));
+        assert_eq!(opened(&mut cache, &first), Some(0), "it had gone");
+        let keys = Prompt::of_tokens(&first).keys().unwrap();
+        let held = cache.open(&keys, 1).unwrap().expect("it shares");
+        assert_eq!(held.shared, 3 * PAGE - 1);
+        assert_eq!(opened(&mut cache, &second), None, "the first is in use");
+        let more = cache.promise(held.trunk, 1).expect("one page is left");
+        assert!(cache.promise(held.trunk, 1).is_none());
+        cache.retire(more);
+        cache.retire(held.tail);
+        cache.close(held.trunk);
+        assert_eq!(opened(&mut cache, &second), Some(0));
+    }
+}
