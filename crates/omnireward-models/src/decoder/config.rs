@@ -97,13 +97,14 @@ enum Family {
 }
 
 impl Family {
-    const KNOWN: [(&str, Self); 6] = [
+    const KNOWN: [(&str, Self); 7] = [
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
         ("llama", Self::Llama),
         ("minicpmo", Self::Qwen2),
         ("qwen2_5_vl", Self::Qwen2_5Vl),
         ("qwen2_5_vl_text", Self::Qwen2_5Vl),
+        ("qwen2_5_omni_text", Self::Qwen2_5Vl),
     ];
 
     fn read(root: &Fields, text: &Fields) -> Result<Self> {

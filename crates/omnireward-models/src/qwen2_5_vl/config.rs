@@ -3,15 +3,22 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Error, Result, decoder::DecoderConfig};
+use crate::{
+    Activation, Error, Result,
+    audio::{AudioConfig, ChunkedAudioConfig},
+    decoder::DecoderConfig,
+};
 
-/// The published `config.json` of a Qwen2.5-VL, with the decoder's fields at the top or under `text_config`.
+/// The published `config.json` of a Qwen2.5-VL, with the decoder's fields at the top or under `text_config`; or of a
+/// Qwen2.5-Omni, whose thinker is such a model that also hears.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The decoder.
     pub text: DecoderConfig,
     /// `vision_config`: the vision tower.
     pub vision: VisionConfig,
+    /// `audio_config`: the audio tower, where there is one.
+    pub audio: Option<ChunkedAudioConfig>,
     /// Tokens that stand for media and mark them.
     pub tokens: MediaTokens,
 }
@@ -23,9 +30,11 @@ pub struct MediaTokens {
     pub image: u32,
     /// Stands where a row of a video does.
     pub video: u32,
-    /// Begins a medium.
+    /// Stands where a row of a sound does; `None` in a model that does not hear.
+    pub audio: Option<u32>,
+    /// Begins a picture or a video.
     pub start: u32,
-    /// Ends a medium.
+    /// Ends a picture or a video.
     pub end: u32,
 }
 
@@ -84,30 +93,50 @@ impl Config {
     ///
     /// Names the field that is missing or wrong.
     pub fn from_json(json: &Value, path: &Path) -> Result<Self> {
-        let published: Published =
-            serde_path_to_error::deserialize(json).map_err(|error| Error::Config {
-                path: path.to_owned(),
-                field: error.path().to_string(),
-                reason: error.inner().to_string(),
-            })?;
+        let (json, place) = match json.get("thinker_config") {
+            Some(thinker) if thinker.is_object() => (thinker, "thinker_config."),
+            _ => (json, ""),
+        };
+        let wrong = |field: String, reason: String| Error::Config {
+            path: path.to_owned(),
+            field: format!("{place}{field}"),
+            reason,
+        };
+        let published: Published = serde_path_to_error::deserialize(json)
+            .map_err(|error| wrong(error.path().to_string(), error.inner().to_string()))?;
         let text = DecoderConfig::from_json(json, path)?;
-        published
-            .vision_config
+        let vision = &published.vision_config;
+        vision
             .check(&text)
-            .map_err(|(field, reason)| Error::Config {
-                path: path.to_owned(),
-                field: format!("vision_config.{field}"),
-                reason,
-            })?;
+            .map_err(|(field, reason)| wrong(format!("vision_config.{field}"), reason))?;
+        // Qwen2.5-Omni says it beside its towers.
+        let per_second = published
+            .position_id_per_seconds
+            .or(vision.tokens_per_second);
+        let Some(per_second) = per_second else {
+            let field = "vision_config.tokens_per_second".to_owned();
+            return Err(wrong(field, "it is missing".to_owned()));
+        };
+        let audio = published
+            .audio_config
+            .map(|audio| audio.checked(&text))
+            .transpose()
+            .map_err(|(field, reason)| wrong(format!("audio_config.{field}"), reason))?;
+        if audio.is_some() && published.audio_token_index.is_none() {
+            let field = "audio_token_index".to_owned();
+            return Err(wrong(field, "it is missing".to_owned()));
+        }
         let config = Self {
             text,
-            vision: published.vision_config.into(),
+            vision: published.vision_config.with(per_second),
             tokens: MediaTokens {
                 image: published.image_token_id,
                 video: published.video_token_id,
+                audio: published.audio_token_index.filter(|_| audio.is_some()),
                 start: published.vision_start_token_id,
                 end: published.vision_end_token_id,
             },
+            audio,
         };
         config.check_tokens(path)?;
         Ok(config)
@@ -117,12 +146,14 @@ impl Config {
         let MediaTokens {
             image,
             video,
+            audio,
             start,
             end,
         } = self.tokens;
         let tokens = [
             ("image_token_id", image),
             ("video_token_id", video),
+            ("audio_token_index", audio.unwrap_or(image)),
             ("vision_start_token_id", start),
             ("vision_end_token_id", end),
         ];
@@ -170,10 +201,89 @@ pub(super) const CHANNELS: usize = 3;
 #[derive(Deserialize)]
 struct Published {
     vision_config: PublishedVision,
+    audio_config: Option<PublishedAudio>,
+    #[serde(alias = "image_token_index")]
     image_token_id: u32,
+    #[serde(alias = "video_token_index")]
     video_token_id: u32,
+    audio_token_index: Option<u32>,
     vision_start_token_id: u32,
     vision_end_token_id: u32,
+    position_id_per_seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct PublishedAudio {
+    d_model: usize,
+    encoder_layers: usize,
+    encoder_attention_heads: usize,
+    encoder_ffn_dim: usize,
+    num_mel_bins: usize,
+    max_source_positions: usize,
+    /// Frames of the layers in a chunk.
+    n_window: usize,
+    output_dim: usize,
+    #[serde(default = "gelu")]
+    activation_function: Activation,
+    #[serde(default)]
+    scale_embedding: bool,
+}
+
+const fn gelu() -> Activation {
+    Activation::Gelu
+}
+
+impl PublishedAudio {
+    fn checked(self, text: &DecoderConfig) -> Result<ChunkedAudioConfig, (&'static str, String)> {
+        let counts = [
+            ("d_model", self.d_model),
+            ("encoder_layers", self.encoder_layers),
+            ("encoder_attention_heads", self.encoder_attention_heads),
+            ("encoder_ffn_dim", self.encoder_ffn_dim),
+            ("num_mel_bins", self.num_mel_bins),
+            ("n_window", self.n_window),
+        ];
+        for (field, count) in counts {
+            if count == 0 || count > MOST {
+                return Err((field, format!("it is `{count}`, expected 1 to {MOST}")));
+            }
+        }
+        if self.d_model % (2 * self.encoder_attention_heads) != 0 {
+            let part = 2 * self.encoder_attention_heads;
+            let reason = format!("it is `{}`, expected a multiple of `{part}`", self.d_model);
+            return Err(("d_model", reason));
+        }
+        if self.output_dim != text.hidden {
+            let reason = format!(
+                "it is `{}`, and the decoder's `hidden_size` is `{}`",
+                self.output_dim, text.hidden
+            );
+            return Err(("output_dim", reason));
+        }
+        if self.n_window > self.max_source_positions {
+            let reason = format!(
+                "it is `{}`, and there are `{}` positions",
+                self.n_window, self.max_source_positions
+            );
+            return Err(("n_window", reason));
+        }
+        if self.scale_embedding {
+            return Err(("scale_embedding", "it is not supported".to_owned()));
+        }
+        Ok(ChunkedAudioConfig {
+            layers: AudioConfig {
+                d_model: self.d_model,
+                encoder_layers: self.encoder_layers,
+                encoder_attention_heads: self.encoder_attention_heads,
+                encoder_ffn_dim: self.encoder_ffn_dim,
+                num_mel_bins: self.num_mel_bins,
+                max_source_positions: self.max_source_positions,
+                activation_function: self.activation_function,
+            },
+            chunk: 2 * self.n_window,
+            out: self.output_dim,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -191,7 +301,7 @@ struct PublishedVision {
     spatial_merge_size: usize,
     window_size: usize,
     fullatt_block_indexes: Vec<usize>,
-    tokens_per_second: f64,
+    tokens_per_second: Option<f64>,
     /// Published files say `in_chans`, later saves `in_channels`, and some both.
     in_chans: Option<usize>,
     in_channels: Option<usize>,
@@ -250,8 +360,10 @@ impl PublishedVision {
             let reason = format!("it names block `{block}`, and there are `{}`", self.depth);
             return Err(("fullatt_block_indexes", reason));
         }
-        if !self.tokens_per_second.is_finite() || self.tokens_per_second < 0.0 {
-            let reason = format!("it is `{}`, expected a number", self.tokens_per_second);
+        if let Some(rate) = self.tokens_per_second
+            && (!rate.is_finite() || rate < 0.0)
+        {
+            let reason = format!("it is `{rate}`, expected a number from 0 on");
             return Err(("tokens_per_second", reason));
         }
         for (field, channels) in [
@@ -273,23 +385,23 @@ impl PublishedVision {
 /// No size of a tower is above this.
 const MOST: usize = 1 << 20;
 
-impl From<PublishedVision> for VisionConfig {
-    fn from(published: PublishedVision) -> Self {
-        let mut full_attention = published.fullatt_block_indexes;
+impl PublishedVision {
+    fn with(self, positions_per_second: f64) -> VisionConfig {
+        let mut full_attention = self.fullatt_block_indexes;
         full_attention.sort_unstable();
         full_attention.dedup();
-        Self {
-            depth: published.depth,
-            hidden: published.hidden_size,
-            heads: published.num_heads,
-            intermediate: published.intermediate_size,
-            out_hidden: published.out_hidden_size,
-            patch: published.patch_size,
-            temporal_patch: published.temporal_patch_size,
-            merge: published.spatial_merge_size,
-            window: published.window_size,
+        VisionConfig {
+            depth: self.depth,
+            hidden: self.hidden_size,
+            heads: self.num_heads,
+            intermediate: self.intermediate_size,
+            out_hidden: self.out_hidden_size,
+            patch: self.patch_size,
+            temporal_patch: self.temporal_patch_size,
+            merge: self.spatial_merge_size,
+            window: self.window_size,
             full_attention,
-            positions_per_second: published.tokens_per_second,
+            positions_per_second,
         }
     }
 }
@@ -333,7 +445,8 @@ mod tests {
         assert_eq!(vision.full_attention, [7, 15, 23, 31]);
         assert_eq!((vision.patch_len(), vision.cell_len()), (1176, 4));
         assert_eq!((vision.head_dim(), vision.window_cells()), (80, 4));
-        assert_eq!(config.tokens.video, 151_656);
+        assert_eq!((config.tokens.video, config.tokens.audio), (151_656, None));
+        assert!(config.audio.is_none());
         assert_eq!(config.text.rope.sections, Some([16, 24, 24]));
     }
 
@@ -351,6 +464,43 @@ mod tests {
         }
         nested["text_config"]["model_type"] = "qwen2_5_vl_text".into();
         assert_eq!(read(&nested).unwrap(), read(&published()).unwrap());
+    }
+
+    #[test]
+    fn a_thinker_hears() {
+        let mut thinker = published();
+        for (other, name) in [
+            ("image_token_id", "image_token_index"),
+            ("video_token_id", "video_token_index"),
+        ] {
+            let token = thinker[other].take();
+            thinker.as_object_mut().unwrap().remove(other);
+            thinker[name] = token;
+        }
+        thinker["audio_token_index"] = 151_646.into();
+        thinker["position_id_per_seconds"] = 25.into();
+        thinker["audio_config"] = json!({
+            "d_model": 1280, "encoder_layers": 32, "encoder_attention_heads": 20,
+            "encoder_ffn_dim": 5120, "num_mel_bins": 128, "max_source_positions": 1500,
+            "n_window": 100, "output_dim": 3584, "activation_function": "gelu",
+        });
+        let omni = json!({ "model_type": "qwen2_5_omni", "thinker_config": thinker });
+        let config = read(&omni).unwrap();
+        let audio = config.audio.unwrap();
+        assert_eq!((audio.chunk, audio.layers.num_mel_bins), (200, 128));
+        assert_eq!(config.tokens.audio, Some(151_646));
+        assert_eq!(
+            config.vision.positions_per_second.to_bits(),
+            25.0_f64.to_bits()
+        );
+
+        let mut wrong = omni;
+        wrong["thinker_config"]["audio_config"]["output_dim"] = 1.into();
+        let error = read(&wrong).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`thinker_config.audio_config.output_dim`"),
+            "{error}"
+        );
     }
 
     const DECODER_FIELDS: [&str; 12] = [

@@ -1,4 +1,51 @@
+use omnireward_media::audio::Mel;
 use serde::{Deserialize, Serialize};
+
+use super::VisionConfig;
+use crate::audio::ChunkedAudioConfig;
+
+/// A medium, as its tower reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MediaInput {
+    /// A picture or a video.
+    Visual(VisualInput),
+    /// The log-mel spectrogram of a sound.
+    Sound(Mel),
+}
+
+/// What a sequence has to know of a medium.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum MediaShape {
+    /// A picture or a video.
+    Visual(VisualShape),
+    /// A sound.
+    Sound {
+        /// Its rows, 25 to the second.
+        rows: usize,
+    },
+}
+
+impl MediaInput {
+    /// What a sequence has to know of it.
+    pub const fn shape(&self) -> MediaShape {
+        match self {
+            Self::Visual(input) => MediaShape::Visual(input.shape),
+            Self::Sound(mel) => MediaShape::Sound {
+                rows: ChunkedAudioConfig::rows(mel.frames),
+            },
+        }
+    }
+}
+
+impl MediaShape {
+    /// Rows that stand for it in a sequence.
+    pub const fn rows(&self, config: &VisionConfig) -> usize {
+        match self {
+            Self::Visual(shape) => shape.grid.merged(config.merge).cells(),
+            Self::Sound { rows } => *rows,
+        }
+    }
+}
 
 /// A picture or a video, cut for the vision tower.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 use crate::Row;
 
-use super::{VisionConfig, VisualShape};
+use super::{MediaShape, VisionConfig, VisualShape};
 
 /// Where the rows of a sequence with media stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct MultimodalPositions {
 
 /// The positions of a sequence (Wang et al. 2024, section 2.1, with times in seconds as Qwen2.5-VL was trained).
 ///
-/// A word stands one behind all that came before it, on all three axes. A medium begins there: its rows stand at its
+/// A word, or a row of a sound, stands one behind all that came before it, on all three axes. Another medium begins there: its rows stand at its
 /// beginning plus their row and column among the merged cells, and in time plus `⌊k · seconds · positions_per_second⌋`
 /// for frame `k` of its grid. What follows a medium stands one behind the largest of its positions on any axis.
 ///
@@ -24,7 +24,7 @@ pub struct MultimodalPositions {
 /// A text that says which medium does not stand in the sequence as a whole, row by row.
 pub fn positions(
     rows: &[Row],
-    media: &[VisualShape],
+    media: &[MediaShape],
     config: &VisionConfig,
 ) -> Result<MultimodalPositions, String> {
     let mut found = MultimodalPositions {
@@ -39,7 +39,7 @@ pub fn positions(
         let shape = media
             .get(feature.medium)
             .ok_or_else(|| format!("medium `{}` of `{}`", feature.medium, media.len()))?;
-        let cells = shape.grid.merged(config.merge).cells();
+        let cells = shape.rows(config);
         let begun = &rows[found.rows.len()..];
         let whole = begun.len() >= cells
             && (0..cells).all(|index| {
@@ -52,7 +52,10 @@ pub fn positions(
                 feature.medium
             ));
         }
-        found.medium(shape, config);
+        match shape {
+            MediaShape::Visual(shape) => found.medium(shape, config),
+            MediaShape::Sound { rows } => (0..*rows).for_each(|_| found.word()),
+        }
     }
     Ok(found)
 }
@@ -113,15 +116,13 @@ mod tests {
         }
     }
 
-    fn shape(frames: usize, rows: usize, columns: usize, seconds: Option<f64>) -> VisualShape {
-        VisualShape {
-            grid: PatchGrid {
-                frames,
-                rows,
-                columns,
-            },
-            seconds,
-        }
+    fn shape(frames: usize, rows: usize, columns: usize, seconds: Option<f64>) -> MediaShape {
+        let grid = PatchGrid {
+            frames,
+            rows,
+            columns,
+        };
+        MediaShape::Visual(VisualShape { grid, seconds })
     }
 
     fn words(count: usize) -> impl Iterator<Item = Row> {
@@ -165,6 +166,18 @@ mod tests {
         assert_eq!(found.rows[66..], [[25; 3], [26; 3], [27; 3], [28; 3]]);
         // The reference's delta is −41.
         assert_eq!(i64::from(found.next) - 70, -41);
+    }
+
+    #[test]
+    fn rows_of_a_sound_stand_like_words() {
+        let media = [MediaShape::Sound { rows: 3 }, shape(1, 4, 4, None)];
+        let rows: Vec<Row> = medium(0, 3).chain(medium(1, 4)).chain(words(1)).collect();
+        let found = positions(&rows, &media, &config()).unwrap();
+        assert_eq!(found.rows[..3], [[0; 3], [1; 3], [2; 3]]);
+        assert_eq!(
+            found.rows[3..],
+            [[3, 3, 3], [3, 3, 4], [3, 4, 3], [3, 4, 4], [5; 3]]
+        );
     }
 
     #[test]

@@ -7,12 +7,19 @@ use crate::weights::{Placement, Scope, Weights};
 
 /// The vision tower.
 pub const VISION: &str = "visual";
+/// The audio tower, which Qwen2.5-Omni has.
+pub const AUDIO: &str = "audio_tower";
 /// The decoder: the level that holds `embed_tokens`, `layers` and `norm`.
 pub const DECODER: &str = "model";
 
 /// The vision tower's weights.
 pub fn vision(weights: &Weights, placement: &Placement) -> Scope {
     weights.scope(VISION, placement)
+}
+
+/// The audio tower's weights.
+pub fn audio(weights: &Weights, placement: &Placement) -> Scope {
+    weights.scope(AUDIO, placement)
 }
 
 /// The decoder's weights.

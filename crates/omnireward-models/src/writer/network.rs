@@ -82,8 +82,12 @@ pub struct WritingNetwork {
     placement: Placement,
 }
 
-/// How `config.json` names a Qwen2.5-VL that writes.
-const QWEN2_5_VL: &str = "Qwen2_5_VLForConditionalGeneration";
+/// How `config.json` names a Qwen2.5-VL that writes, and a Qwen2.5-Omni, whose thinker is such a model: whole, or alone.
+const VISUAL: [&str; 3] = [
+    "Qwen2_5_VLForConditionalGeneration",
+    "Qwen2_5OmniModel",
+    "Qwen2_5OmniThinkerForConditionalGeneration",
+];
 
 /// Whether the checkpoint at `path`, a folder in Hugging Face layout or a GGUF file, is one that writes: a language model
 /// without a reward head.
@@ -98,7 +102,7 @@ pub fn writes(path: &Path) -> Result<bool> {
         None => source::json(&path.join("config.json"))?,
     };
     let class = config["architectures"][0].as_str().unwrap_or_default();
-    let is_known = class == QWEN2_5_VL
+    let is_known = VISUAL.contains(&class)
         || ["Qwen2", "Qwen3", "Llama"]
             .iter()
             .any(|family| class.strip_prefix(family) == Some("ForCausalLM"));
@@ -127,7 +131,7 @@ impl WritingNetwork {
         };
         let architecture = source.config["architectures"][0].as_str();
         let architecture = architecture.unwrap_or_default().to_owned();
-        let (config, reader) = if architecture == QWEN2_5_VL {
+        let (config, reader) = if VISUAL.contains(&architecture.as_str()) {
             visual(path, &source, weights, &placement, options)?
         } else {
             words(&source, options)?
@@ -263,7 +267,8 @@ fn words(source: &Source, options: &WritingOptions) -> Result<(DecoderConfig, Re
             path: source.config_path.clone(),
             found: found.unwrap_or("none").to_owned(),
             known: format!(
-                "for writing: {QWEN2_5_VL}, and Qwen2, Qwen3 and Llama with ForCausalLM"
+                "for writing: {}, and Qwen2, Qwen3 and Llama with ForCausalLM",
+                VISUAL.join(", ")
             ),
         });
     }
@@ -284,7 +289,6 @@ fn visual(
     if let Some(videos) = options.videos {
         processor = processor.with_videos(videos);
     }
-    let scope = qwen2_5_vl::weights::vision(weights, placement);
-    let tower = qwen2_5_vl::VisionTower::load(&config.vision, &scope)?;
-    Ok((config.text, Reader::qwen2_5_vl(processor, tower)))
+    let towers = qwen2_5_vl::Towers::load(&config, weights, placement)?;
+    Ok((config.text, Reader::qwen2_5_vl(processor, towers)))
 }

@@ -16,7 +16,7 @@ use crate::{
             words::Words,
         },
     },
-    qwen2_5_vl::{VisionTower, VisualShape},
+    qwen2_5_vl::{MediaShape, Towers},
 };
 
 /// Media whose features are remembered.
@@ -29,7 +29,7 @@ const LISTS: usize = 8;
 pub(super) enum Reader {
     /// Words alone.
     Text(Box<TextReader>),
-    /// Words, pictures and videos.
+    /// Words, pictures and videos, and sounds where there is a tower for them.
     Qwen2_5Vl(Box<VisualReader>),
 }
 
@@ -40,12 +40,12 @@ pub(super) struct TextReader {
     words: Words,
 }
 
-/// Qwen2.5-VL's processor and vision tower.
+/// Qwen2.5-VL's or Qwen2.5-Omni's processor and towers.
 #[derive(Debug)]
 pub(super) struct VisualReader {
     processor: Qwen2_5VlProcessor,
-    tower: VisionTower,
-    media: Recent<(VisualShape, Tensor)>,
+    towers: Towers,
+    media: Recent<(MediaShape, Tensor)>,
     /// As a list has the same tensor each time, prompts with the same media share what they begin with.
     lists: Recent<Seen>,
 }
@@ -53,7 +53,7 @@ pub(super) struct VisualReader {
 /// The media of a conversation.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    shapes: Vec<VisualShape>,
+    shapes: Vec<MediaShape>,
     features: Features,
 }
 
@@ -64,10 +64,10 @@ impl Reader {
         Ok(Self::Text(Box::new(TextReader { template, words })))
     }
 
-    pub(super) fn qwen2_5_vl(processor: Qwen2_5VlProcessor, tower: VisionTower) -> Self {
+    pub(super) fn qwen2_5_vl(processor: Qwen2_5VlProcessor, towers: Towers) -> Self {
         Self::Qwen2_5Vl(Box::new(VisualReader {
             processor,
-            tower,
+            towers,
             media: Recent::new(MEDIA),
             lists: Recent::new(LISTS),
         }))
@@ -92,7 +92,7 @@ impl Reader {
             (_, Modality::Text) => true,
             (Self::Text(_), _) => false,
             // A mesh is sent as a picture of it.
-            (Self::Qwen2_5Vl(_), other) => other != Modality::Audio,
+            (Self::Qwen2_5Vl(reader), other) => other != Modality::Audio || reader.towers.hears(),
         }
     }
 
@@ -180,15 +180,15 @@ impl VisualReader {
         Ok(seen)
     }
 
-    fn encode(&self, part: &ChatPart) -> Result<(VisualShape, Tensor)> {
+    fn encode(&self, part: &ChatPart) -> Result<(MediaShape, Tensor)> {
         let Some(input) = self.processor.input(part)? else {
             return Err(Error::Input {
                 input: kind(part).to_owned(),
-                reason: "it is nothing to be seen".to_owned(),
+                reason: "it is no medium".to_owned(),
             });
         };
-        let rows = self.tower.encode_together(&[&input])?;
-        Ok((input.shape, rows.detach()))
+        let rows = self.towers.encode_one(&input)?;
+        Ok((input.shape(), rows.detach()))
     }
 }
 

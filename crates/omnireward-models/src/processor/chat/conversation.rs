@@ -39,7 +39,7 @@ impl Conversation {
         let messages: Vec<Message> = messages
             .iter()
             .map(|message| turn(message, words, &mut marked))
-            .collect::<Result<_, String>>()?;
+            .collect();
         let rendered = match ending {
             Ending::Finished => template.render(&messages),
             Ending::Reply => template.render_prompt(&messages),
@@ -71,29 +71,26 @@ impl Conversation {
     }
 }
 
-fn turn(message: &ChatMessage, words: &Words, marked: &mut Vec<String>) -> Result<Message, String> {
+fn turn(message: &ChatMessage, words: &Words, marked: &mut Vec<String>) -> Message {
     let content: Content = match &message.parts[..] {
         [ChatPart::Text(text)] => safe(text, words, marked).into(),
-        parts => parts
-            .iter()
-            .map(|part| match part {
-                ChatPart::Text(text) => Ok(ContentPart::Text {
+        parts => {
+            let parts = parts.iter().map(|part| match part {
+                ChatPart::Text(text) => ContentPart::Text {
                     text: safe(text, words, marked),
-                }),
-                ChatPart::Image { .. } => Ok(ContentPart::Image),
-                ChatPart::Video { .. } => Ok(ContentPart::Video),
-                ChatPart::Audio { .. } => {
-                    Err("it has a sound, and this model does not hear".to_owned())
-                }
-            })
-            .collect::<Result<Vec<ContentPart>, String>>()?
-            .into(),
+                },
+                ChatPart::Image { .. } => ContentPart::Image,
+                ChatPart::Video { .. } => ContentPart::Video,
+                ChatPart::Audio { .. } => ContentPart::Audio,
+            });
+            parts.collect::<Vec<ContentPart>>().into()
+        }
     };
-    Ok(match message.role {
+    match message.role {
         Role::System => Message::system(content),
         Role::User => Message::user(content),
         Role::Assistant => Message::assistant(content),
-    })
+    }
 }
 
 /// The text, or a mark for it.

@@ -47,6 +47,7 @@ pub(crate) enum ContentPart {
     Text { text: String },
     Image,
     Video,
+    Audio,
 }
 
 impl From<String> for Content {

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use omnireward_media::audio::LogMelConfig;
 use serde::Deserialize;
 
 use super::resize::Pixels;
@@ -57,6 +58,50 @@ impl Default for VideoSettings {
             all_pixels: 115_200 * 28 * 28,
         }
     }
+}
+
+/// Samples of sound in a second, as audio towers take it.
+pub(super) const SAMPLE_RATE_HZ: u32 = 16_000;
+
+/// How sounds become spectrograms, by the same file as pictures; `None` for a model that does not hear.
+pub(super) fn sounds(dir: &Path, model: &Config) -> Result<Option<LogMelConfig>> {
+    let Some(audio) = &model.audio else {
+        return Ok(None);
+    };
+    let path = dir.join(IMAGES);
+    let published: PublishedSound = json(&path)?;
+    let wrong = |field: &str, reason: String| Error::Config {
+        path: path.clone(),
+        field: field.to_owned(),
+        reason,
+    };
+    let mels = audio.layers.num_mel_bins;
+    if published.feature_size != mels {
+        let is = published.feature_size;
+        let reason = format!("it is `{is}`, and `config.json` says `{mels}`");
+        return Err(wrong("feature_size", reason));
+    }
+    if published.sampling_rate != SAMPLE_RATE_HZ {
+        let is = published.sampling_rate;
+        let reason = format!("it is `{is}`, expected `{SAMPLE_RATE_HZ}`");
+        return Err(wrong("sampling_rate", reason));
+    }
+    let rate = SAMPLE_RATE_HZ as usize;
+    if published.n_samples == 0 || published.n_samples % rate != 0 {
+        let reason = format!("`{}` are no whole seconds", published.n_samples);
+        return Err(wrong("n_samples", reason));
+    }
+    Ok(Some(LogMelConfig {
+        mels,
+        seconds: published.n_samples / rate,
+    }))
+}
+
+#[derive(Deserialize)]
+struct PublishedSound {
+    feature_size: usize,
+    n_samples: usize,
+    sampling_rate: u32,
 }
 
 #[derive(Deserialize)]

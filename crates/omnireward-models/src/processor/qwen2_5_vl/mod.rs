@@ -1,15 +1,17 @@
-//! Qwen2.5-VL: conversations with pictures and videos as the published processor lays them out.
+//! Qwen2.5-VL: conversations with pictures and videos as the published processor lays them out; and with sounds, for
+//! Qwen2.5-Omni.
 
 mod config;
 mod patches;
 mod resize;
 mod video;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use omnireward_core::{ChatMessage, ChatPart, error_chain};
 use omnireward_media::{
     Limits, RgbImage,
+    audio::{self, LogMel, Mel, Waveform},
     image::{decode_on_white, resize_bicubic},
 };
 use serde_json::Map;
@@ -17,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::config::VideoSettings;
 use self::{
-    config::ImageConfig,
+    config::{ImageConfig, SAMPLE_RATE_HZ},
     resize::{Pixels, resized},
 };
 use super::chat::{
@@ -29,9 +31,10 @@ use super::chat::{
 };
 use crate::{
     Error, Feature, Features, Result, Row,
+    audio::ChunkedAudioConfig,
     generation::Prompt,
     media_cache::hex,
-    qwen2_5_vl::{self, Config, VisualInput, VisualShape},
+    qwen2_5_vl::{self, Config, MediaInput, MediaShape, VisualInput, VisualShape},
 };
 
 /// Turns conversations into what Qwen2.5-VL reads: rows with places for media, and media as patches.
@@ -41,7 +44,7 @@ use crate::{
 ///
 /// Pictures are put on white and resized, by a bicubic filter, to whole cells of patches; a picture smaller than the least
 /// size, even than one patch, is enlarged to it. Of a video, frames are taken evenly. A video of a single frame is shown
-/// as that frame.
+/// as that frame. Sounds are only for a model with an audio tower; one that is longer than the tower takes is refused.
 #[derive(Debug)]
 pub struct Qwen2_5VlProcessor {
     words: Words,
@@ -50,7 +53,15 @@ pub struct Qwen2_5VlProcessor {
     model: Config,
     images: ImageConfig,
     videos: VideoSettings,
+    sounds: Option<Sounds>,
     limits: Limits,
+}
+
+/// What makes spectrograms.
+#[derive(Debug)]
+struct Sounds {
+    seconds: usize,
+    log_mel: LogMel,
 }
 
 impl Qwen2_5VlProcessor {
@@ -71,6 +82,10 @@ impl Qwen2_5VlProcessor {
             template,
             images: ImageConfig::read(dir, model)?,
             videos: VideoSettings::read(dir)?,
+            sounds: config::sounds(dir, model)?.map(|sounds| Sounds {
+                seconds: sounds.seconds,
+                log_mel: LogMel::new(sounds),
+            }),
             model: model.clone(),
             limits: Limits::default(),
         })
@@ -111,38 +126,75 @@ impl Qwen2_5VlProcessor {
 
     /// A text that is equal for two processors if they make the same of every medium.
     pub fn media_fingerprint(&self) -> String {
-        format!("qwen2_5_vl;{:?};{:?}", self.images, self.videos)
+        let sounds = self.sounds.as_ref().map(|sounds| sounds.seconds);
+        format!("qwen2_5_vl;{:?};{:?};{sounds:?}", self.images, self.videos)
     }
 
-    /// Decodes a part of a message and prepares it for the vision tower; `None` of words.
+    /// Decodes a part of a message and prepares it for its tower; `None` of words.
     ///
     /// # Errors
     ///
-    /// Says which kind of medium cannot be decoded or encoded, and why. A sound cannot.
-    pub fn input(&self, part: &ChatPart) -> Result<Option<VisualInput>> {
-        let refused = |input: &str, reason: String| Error::Input {
-            input: input.to_owned(),
-            reason,
+    /// Says which kind of medium cannot be decoded or encoded, and why.
+    pub fn input(&self, part: &ChatPart) -> Result<Option<MediaInput>> {
+        let (kind, input) = match part {
+            ChatPart::Text(_) => return Ok(None),
+            ChatPart::Image { bytes, .. } => ("a picture", self.decoded_image(bytes)),
+            ChatPart::Video { bytes, .. } => ("a video", self.decoded_video(bytes)),
+            ChatPart::Audio { bytes, .. } => ("a sound", self.decoded_sound(bytes)),
         };
-        match part {
-            ChatPart::Text(_) => Ok(None),
-            ChatPart::Audio { .. } => {
-                Err(refused("a sound", "this model does not hear".to_owned()))
-            }
-            ChatPart::Image { bytes, .. } => decode_on_white(bytes, &self.limits)
-                .map_err(|error| error_chain(&error))
-                .and_then(|image| self.image(&image))
-                .map(Some)
-                .map_err(|reason| refused("a picture", reason)),
-            ChatPart::Video { bytes, .. } => {
-                let span = self.images.temporal_patch;
-                video::frames(bytes, &self.videos, span, &self.limits)
-                    .map_err(|error| error_chain(&error))
-                    .and_then(|frames| frames.ok_or_else(|| "it has no frames".to_owned()))
-                    .and_then(|frames| self.video(&frames.pictures, frames.per_second))
-                    .map(Some)
-                    .map_err(|reason| refused("a video", reason))
-            }
+        input.map(Some).map_err(|reason| Error::Input {
+            input: kind.to_owned(),
+            reason,
+        })
+    }
+
+    fn decoded_image(&self, bytes: &[u8]) -> Result<MediaInput, String> {
+        let image = decode_on_white(bytes, &self.limits).map_err(|error| error_chain(&error))?;
+        self.image(&image).map(MediaInput::Visual)
+    }
+
+    fn decoded_video(&self, bytes: &Arc<[u8]>) -> Result<MediaInput, String> {
+        let span = self.images.temporal_patch;
+        let frames = video::frames(bytes, &self.videos, span, &self.limits)
+            .map_err(|error| error_chain(&error))?
+            .ok_or("it has no frames")?;
+        self.video(&frames.pictures, frames.per_second)
+            .map(MediaInput::Visual)
+    }
+
+    fn decoded_sound(&self, bytes: &[u8]) -> Result<MediaInput, String> {
+        if self.sounds.is_none() {
+            return Err(DEAF.to_owned());
+        }
+        let sound = audio::decode(bytes, &self.limits).map_err(|error| error_chain(&error))?;
+        self.sound(&sound).map(MediaInput::Sound)
+    }
+
+    /// A sound for the audio tower.
+    ///
+    /// # Errors
+    ///
+    /// Says so when the model does not hear, when the sound cannot be resampled, and when it is too short for a row or
+    /// longer than the tower takes.
+    pub fn sound(&self, sound: &Waveform) -> Result<Mel, String> {
+        let Some(Sounds { seconds, log_mel }) = &self.sounds else {
+            return Err(DEAF.to_owned());
+        };
+        let sound = sound
+            .mono()
+            .resampled(SAMPLE_RATE_HZ, &self.limits)
+            .map_err(|error| error_chain(&error))?;
+        let rate = SAMPLE_RATE_HZ as usize;
+        if sound.samples.len() > seconds * rate {
+            let lasts = sound.samples.len().div_ceil(rate);
+            return Err(format!(
+                "it lasts {lasts} seconds, and {seconds} are the most"
+            ));
+        }
+        let mel = log_mel.extract(&sound.samples);
+        match ChunkedAudioConfig::rows(mel.frames) {
+            0 => Err("it is too short to be heard: a row stands for 40 ms".to_owned()),
+            _ => Ok(mel),
         }
     }
 
@@ -210,11 +262,7 @@ impl Qwen2_5VlProcessor {
     /// # Errors
     ///
     /// Fails when the template refuses the conversation, or has not a place for each medium.
-    pub fn prompt_rows(
-        &self,
-        messages: &[ChatMessage],
-        shapes: &[VisualShape],
-    ) -> Result<Vec<Row>> {
+    pub fn prompt_rows(&self, messages: &[ChatMessage], shapes: &[MediaShape]) -> Result<Vec<Row>> {
         self.rows(messages, shapes, Ending::Reply)
     }
 
@@ -226,7 +274,7 @@ impl Qwen2_5VlProcessor {
     pub fn conversation_rows(
         &self,
         messages: &[ChatMessage],
-        shapes: &[VisualShape],
+        shapes: &[MediaShape],
     ) -> Result<Vec<Row>> {
         self.rows(messages, shapes, Ending::Finished)
     }
@@ -239,7 +287,7 @@ impl Qwen2_5VlProcessor {
     pub fn prompt(
         &self,
         messages: &[ChatMessage],
-        shapes: &[VisualShape],
+        shapes: &[MediaShape],
         features: Features,
     ) -> Result<Prompt> {
         let rows = self.prompt_rows(messages, shapes)?;
@@ -255,7 +303,7 @@ impl Qwen2_5VlProcessor {
     fn rows(
         &self,
         messages: &[ChatMessage],
-        shapes: &[VisualShape],
+        shapes: &[MediaShape],
         ending: Ending,
     ) -> Result<Vec<Row>> {
         let conversation =
@@ -272,9 +320,9 @@ impl Qwen2_5VlProcessor {
         &self,
         tokens: &[u32],
         messages: &[ChatMessage],
-        shapes: &[VisualShape],
+        shapes: &[MediaShape],
     ) -> Result<Vec<Row>, String> {
-        let pads = self.pads(messages);
+        let pads = self.pads(messages)?;
         if pads.len() != shapes.len() {
             return Err(format!(
                 "it has `{}` media, and shapes of `{}`",
@@ -286,7 +334,7 @@ impl Qwen2_5VlProcessor {
         let mut left: Vec<(usize, u32)> = pads.into_iter().enumerate().collect();
         let mut rows = Vec::with_capacity(tokens.len());
         for &token in tokens {
-            if token != own.image && token != own.video {
+            if token != own.image && token != own.video && Some(token) != own.audio {
                 rows.push(Row::token(token));
                 continue;
             }
@@ -295,8 +343,8 @@ impl Qwen2_5VlProcessor {
                 .position(|(_, pad)| *pad == token)
                 .ok_or("the chat template has more places for media than there are media")?;
             let (medium, _) = left.remove(place);
-            let cells = shapes[medium].grid.merged(self.model.vision.merge).cells();
-            rows.extend((0..cells).map(|row| Row {
+            let count = shapes[medium].rows(&self.model.vision);
+            rows.extend((0..count).map(|row| Row {
                 token,
                 feature: Some(Feature { medium, row }),
             }));
@@ -312,17 +360,21 @@ impl Qwen2_5VlProcessor {
     }
 
     /// The pad token of each medium of a conversation.
-    fn pads(&self, messages: &[ChatMessage]) -> Vec<u32> {
+    fn pads(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, String> {
+        let own = self.model.tokens;
         let parts = messages.iter().flat_map(|message| &message.parts);
         parts
             .filter_map(|part| match part {
-                ChatPart::Image { .. } => Some(self.model.tokens.image),
-                ChatPart::Video { .. } => Some(self.model.tokens.video),
-                ChatPart::Text(_) | ChatPart::Audio { .. } => None,
+                ChatPart::Text(_) => None,
+                ChatPart::Image { .. } => Some(Ok(own.image)),
+                ChatPart::Video { .. } => Some(Ok(own.video)),
+                ChatPart::Audio { .. } => Some(own.audio.ok_or_else(|| DEAF.to_owned())),
             })
             .collect()
     }
 }
+
+const DEAF: &str = "this model does not hear";
 
 fn refused(reason: String) -> Error {
     Error::Request { reason }

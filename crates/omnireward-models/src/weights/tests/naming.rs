@@ -73,8 +73,29 @@ fn names_of_parts_in_memory_become_those_of_files() {
             "visual.merger.ln_q.weight",
         ]
     );
-    assert_eq!(weights.renaming().in_memory, 3);
+    assert_eq!(weights.renaming().parts, 3);
     assert!(!weights.renaming().is_none());
+}
+
+#[test]
+fn a_thinker_is_a_model_of_its_own() {
+    let weights = opened(&[
+        "talker.model.norm.weight",
+        "thinker.lm_head.weight",
+        "thinker.model.norm.weight",
+        "thinker.visual.merger.ln_q.weight",
+    ])
+    .unwrap();
+    assert_eq!(
+        weights.names().collect::<Vec<_>>(),
+        [
+            "lm_head.weight",
+            "model.norm.weight",
+            "talker.model.norm.weight",
+            "visual.merger.ln_q.weight",
+        ]
+    );
+    assert_eq!(weights.renaming().parts, 3);
 }
 
 #[test]

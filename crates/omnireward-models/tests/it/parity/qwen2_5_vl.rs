@@ -191,7 +191,7 @@ fn names_of_parts_in_memory_are_taken() {
         weights: Weights::open(folder.path()).unwrap(),
         ..case
     };
-    assert_eq!(renamed.weights.renaming().in_memory, tensors.len() - 1);
+    assert_eq!(renamed.weights.renaming().parts, tensors.len() - 1);
     assert_eq!(
         Distance::between(&scores(&renamed), &expected)
             .largest
