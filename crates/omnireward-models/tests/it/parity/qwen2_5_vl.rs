@@ -1,18 +1,19 @@
-//! A tiny Qwen2.5-VL, from pixels to the scores of the next token, against transformers.
+//! A tiny Qwen2.5-VL and a tiny thinker of Qwen2.5-Omni, from pixels and samples to the scores of the next token, against
+//! transformers.
 
 use std::{path::Path, sync::Arc};
 
 use candle_core::{DType, Device, Tensor};
 use omnireward_core::NoProgress;
-use omnireward_media::RgbImage;
+use omnireward_media::{RgbImage, audio::Waveform};
 use omnireward_models::{
     Feature, Forest, Row, TokenTree,
     checkpoint::{Family, RandomCheckpoint, Size},
     decoder::{Decoder, RowPositions},
     processor::{Qwen2_5VlProcessor, VideoSettings},
     qwen2_5_vl::{
-        Config, MultimodalPositions, PatchGrid, VisionTower, VisualInput, VisualShape, Windows,
-        positions, weights as parts,
+        Config, MediaInput, MediaShape, MultimodalPositions, PatchGrid, Towers, Windows, positions,
+        weights as parts,
     },
     weights::Weights,
 };
@@ -25,12 +26,23 @@ use super::{
 };
 
 const NAME: &str = "qwen2_5_vl";
-const CASES: [&str; 5] = ["text", "image", "images", "video", "mixed"];
+const OMNI: &str = "qwen2_5_omni";
+/// Each with its model.
+const CASES: [(&str, &str); 8] = [
+    (NAME, "text"),
+    (NAME, "image"),
+    (NAME, "images"),
+    (NAME, "video"),
+    (NAME, "mixed"),
+    (OMNI, "sound"),
+    (OMNI, "sounds"),
+    (OMNI, "everything"),
+];
 
 #[test]
 fn features_and_scores_equal_those_of_transformers() {
-    for name in CASES {
-        let case = Case::open(name);
+    for (model, name) in CASES {
+        let case = Case::of(model, name);
         for (stage, ours) in case.run(DType::F32) {
             let error = case.expected.error(&stage, &ours);
             println!("f32 {name}, {stage}: off by {error}");
@@ -42,8 +54,8 @@ fn features_and_scores_equal_those_of_transformers() {
 #[test]
 fn bf16_is_as_near_as_that_of_transformers() {
     let (mut ours, mut theirs) = ([Distance::default(); 2], [Distance::default(); 2]);
-    for name in CASES {
-        let case = Case::open(name);
+    for (model, name) in CASES {
+        let case = Case::of(model, name);
         for (stage, value) in case.run(DType::BF16) {
             let kind = usize::from(stage == "logits");
             ours[kind] = ours[kind].and(case.expected.error(&stage, &value));
@@ -62,8 +74,8 @@ fn bf16_is_as_near_as_that_of_transformers() {
 
 #[test]
 fn positions_are_those_of_transformers() {
-    for name in CASES {
-        let case = Case::open(name);
+    for (model, name) in CASES {
+        let case = Case::of(model, name);
         let expected: Vec<[u32; 3]> = case.expected.tensors()["positions"]
             .to_vec2::<i64>()
             .unwrap()
@@ -77,8 +89,8 @@ fn positions_are_those_of_transformers() {
 /// Nothing is kept between tokens, so this is about the model alone.
 #[test]
 fn greedy_text_is_that_of_transformers() {
-    for name in CASES {
-        let case = Case::open(name);
+    for (model, name) in CASES {
+        let case = Case::of(model, name);
         let expected = integers(&case.expected.tensors()["greedy"]);
         assert_eq!(expected.len(), 64);
         assert_eq!(case.greedy(expected.len()), expected, "{name}");
@@ -87,15 +99,19 @@ fn greedy_text_is_that_of_transformers() {
 
 #[test]
 fn a_medium_becomes_the_same_whatever_is_beside_it() {
-    for name in ["images", "mixed"] {
-        let case = Case::open(name);
-        let tower = case.tower(DType::F32);
-        let [first, second] = [0, 1].map(|index| &case.media[index]);
-        let together = tower.encode(&[first, second]).unwrap();
-        for (medium, beside) in [first, second].into_iter().zip(together) {
-            let alone = tower.encode(&[medium]).unwrap();
+    let cases = [
+        (NAME, "images"),
+        (NAME, "mixed"),
+        (OMNI, "sounds"),
+        (OMNI, "everything"),
+    ];
+    for (model, name) in cases {
+        let case = Case::of(model, name);
+        let towers = case.towers(DType::F32);
+        for (medium, beside) in case.media.iter().zip(case.features(DType::F32)) {
+            let alone = towers.encode_one(medium).unwrap();
             assert_eq!(
-                alone[0].to_vec2::<f32>().unwrap(),
+                alone.to_vec2::<f32>().unwrap(),
                 beside.to_vec2::<f32>().unwrap(),
                 "{name}"
             );
@@ -106,25 +122,39 @@ fn a_medium_becomes_the_same_whatever_is_beside_it() {
 #[test]
 fn one_wrong_weight_is_noticed() {
     let weights = [
-        ("image", "visual.patch_embed.proj.weight"),
-        ("image", "visual.blocks.0.norm1.weight"),
-        ("image", "visual.blocks.0.attn.qkv.weight"),
-        ("image", "visual.blocks.1.attn.qkv.bias"),
-        ("image", "visual.blocks.1.attn.proj.weight"),
-        ("image", "visual.blocks.2.norm2.weight"),
-        ("image", "visual.blocks.2.mlp.gate_proj.weight"),
-        ("image", "visual.blocks.2.mlp.up_proj.bias"),
-        ("video", "visual.blocks.0.mlp.down_proj.weight"),
-        ("video", "visual.merger.ln_q.weight"),
-        ("video", "visual.merger.mlp.0.weight"),
-        ("video", "visual.merger.mlp.2.bias"),
-        ("text", "model.layers.0.self_attn.k_proj.bias"),
-        ("text", "model.layers.1.mlp.up_proj.weight"),
-        ("text", "model.norm.weight"),
-        ("text", "lm_head.weight"),
+        (NAME, "image", "visual.patch_embed.proj.weight"),
+        (NAME, "image", "visual.blocks.0.norm1.weight"),
+        (NAME, "image", "visual.blocks.0.attn.qkv.weight"),
+        (NAME, "image", "visual.blocks.1.attn.qkv.bias"),
+        (NAME, "image", "visual.blocks.1.attn.proj.weight"),
+        (NAME, "image", "visual.blocks.2.norm2.weight"),
+        (NAME, "image", "visual.blocks.2.mlp.gate_proj.weight"),
+        (NAME, "image", "visual.blocks.2.mlp.up_proj.bias"),
+        (NAME, "video", "visual.blocks.0.mlp.down_proj.weight"),
+        (NAME, "video", "visual.merger.ln_q.weight"),
+        (NAME, "video", "visual.merger.mlp.0.weight"),
+        (NAME, "video", "visual.merger.mlp.2.bias"),
+        (NAME, "text", "model.layers.0.self_attn.k_proj.bias"),
+        (NAME, "text", "model.layers.1.mlp.up_proj.weight"),
+        (NAME, "text", "model.norm.weight"),
+        (NAME, "text", "lm_head.weight"),
+        (OMNI, "sound", "audio_tower.conv1.weight"),
+        (OMNI, "sound", "audio_tower.conv2.bias"),
+        (OMNI, "sound", "audio_tower.layers.0.self_attn.q_proj.bias"),
+        (
+            OMNI,
+            "sound",
+            "audio_tower.layers.0.self_attn.k_proj.weight",
+        ),
+        (OMNI, "sounds", "audio_tower.layers.1.fc1.bias"),
+        (OMNI, "sounds", "audio_tower.layers.1.fc2.weight"),
+        (OMNI, "sounds", "audio_tower.ln_post.weight"),
+        (OMNI, "sound", "audio_tower.proj.bias"),
+        (OMNI, "everything", "visual.blocks.0.attn.k.weight"),
+        (OMNI, "everything", "visual.blocks.1.attn.v.bias"),
     ];
-    for (name, tensor) in weights {
-        let case = Case::open(name).with_tensors(|tensors| {
+    for (model, name, tensor) in weights {
+        let case = Case::of(model, name).with_tensors(|tensors| {
             let changed = bump(&tensors[tensor], 0, 1.0);
             tensors.insert(tensor.to_owned(), changed);
         });
@@ -204,7 +234,7 @@ fn names_of_parts_in_memory_are_taken() {
 fn patches_are_those_of_transformers() {
     let expected = Expected::open(NAME, "resized.safetensors");
     let tensors = expected.tensors();
-    let input = processor()
+    let input = processor(NAME)
         .image(&pictures(&tensors["picture"], 1)[0])
         .unwrap();
     let grid: Vec<usize> = integers(&tensors["grid"])
@@ -217,6 +247,25 @@ fn patches_are_those_of_transformers() {
     let error = Distance::between(&found, &tensors["patches"]);
     println!("patches: off by {error}");
     assert!(error.largest <= 1e-6, "patches are off by {error}");
+}
+
+#[test]
+fn spectrograms_are_those_of_transformers() {
+    for name in ["sound", "sounds", "everything"] {
+        let case = Case::of(OMNI, name);
+        for (index, medium) in case.media.iter().enumerate() {
+            let MediaInput::Sound(mel) = medium else {
+                continue;
+            };
+            let expected = &case.expected.tensors()[&format!("mels.{index}")];
+            let found = Tensor::from_vec(mel.values.clone(), (mel.mels, mel.frames), &Device::Cpu);
+            let found = found.unwrap();
+            assert_eq!(found.dims(), expected.dims(), "{name}");
+            let error = Distance::between(&found, expected);
+            println!("{name}: spectrogram {index} is off by {error}");
+            assert!(error.largest <= 2e-5, "{name}: {index} is off by {error}");
+        }
+    }
 }
 
 #[test]
@@ -253,24 +302,31 @@ fn windows_are_those_of_transformers() {
 
 /// A model and everything it is asked, all of it open to change.
 struct Case {
+    model: &'static str,
     expected: Expected,
     config: Config,
     weights: Weights,
-    media: Vec<VisualInput>,
+    media: Vec<MediaInput>,
     rows: Vec<Row>,
     positions: MultimodalPositions,
 }
 
 impl Case {
+    /// Of Qwen2.5-VL.
     fn open(name: &str) -> Self {
-        let expected = Expected::open(NAME, &format!("{name}.safetensors"));
-        let config = Config::read(&folder(NAME)).unwrap();
-        let media = media(expected.tensors());
-        let shapes: Vec<VisualShape> = media.iter().map(|medium| medium.shape).collect();
+        Self::of(NAME, name)
+    }
+
+    fn of(model: &'static str, name: &str) -> Self {
+        let expected = Expected::open(model, &format!("{name}.safetensors"));
+        let config = Config::read(&folder(model)).unwrap();
+        let media = media(expected.tensors(), model);
+        let shapes: Vec<MediaShape> = media.iter().map(MediaInput::shape).collect();
         let rows = rows(&integers(&expected.tensors()["tokens"]), &shapes, &config);
         Self {
+            model,
             positions: positions(&rows, &shapes, &config.vision).unwrap(),
-            weights: Weights::open(&folder(NAME)).unwrap(),
+            weights: Weights::open(&folder(model)).unwrap(),
             expected,
             config,
             media,
@@ -279,7 +335,7 @@ impl Case {
     }
 
     fn with_tensors(self, change: impl FnOnce(&mut Named)) -> Self {
-        let mut tensors = checkpoint_tensors(NAME);
+        let mut tensors = checkpoint_tensors(self.model);
         change(&mut tensors);
         Self {
             weights: Weights::in_memory(tensors),
@@ -287,9 +343,8 @@ impl Case {
         }
     }
 
-    fn tower(&self, dtype: DType) -> VisionTower {
-        let scope = parts::vision(&self.weights, &on_cpu(dtype));
-        VisionTower::load(&self.config.vision, &scope).unwrap()
+    fn towers(&self, dtype: DType) -> Towers {
+        Towers::load(&self.config, &self.weights, &on_cpu(dtype)).unwrap()
     }
 
     fn decoder(&self, dtype: DType) -> Decoder {
@@ -303,8 +358,8 @@ impl Case {
     }
 
     fn features(&self, dtype: DType) -> Vec<Tensor> {
-        let media: Vec<&VisualInput> = self.media.iter().collect();
-        self.tower(dtype).encode(&media).unwrap()
+        let media: Vec<&MediaInput> = self.media.iter().collect();
+        self.towers(dtype).encode(&media).unwrap()
     }
 
     /// The features of each medium, then the scores.
@@ -378,17 +433,18 @@ fn logits(
 }
 
 /// Tokens, with the pad tokens of media as the places of their rows.
-fn rows(tokens: &[i64], shapes: &[VisualShape], config: &Config) -> Vec<Row> {
-    let cells = |medium: usize| shapes[medium].grid.merged(config.vision.merge).cells();
+fn rows(tokens: &[i64], shapes: &[MediaShape], config: &Config) -> Vec<Row> {
+    let own = config.tokens;
+    let count = |medium: usize| shapes[medium].rows(&config.vision);
     let (mut medium, mut row) = (0, 0);
     tokens
         .iter()
         .map(|token| {
             let token = *token as u32;
-            if token != config.tokens.image && token != config.tokens.video {
+            if token != own.image && token != own.video && Some(token) != own.audio {
                 return Row::token(token);
             }
-            if row == cells(medium) {
+            if row == count(medium) {
                 (medium, row) = (medium + 1, 0);
             }
             row += 1;
@@ -404,22 +460,30 @@ fn rows(tokens: &[i64], shapes: &[VisualShape], config: &Config) -> Vec<Row> {
         .collect()
 }
 
-fn media(tensors: &Named) -> Vec<VisualInput> {
+/// The media of a case. A sound has seconds below 0, a still picture has none.
+fn media(tensors: &Named, model: &str) -> Vec<MediaInput> {
     let seconds: Vec<f32> = tensors["seconds"].to_vec1().unwrap();
-    let processor = processor();
+    let processor = processor(model);
     seconds
         .into_iter()
         .enumerate()
         .map(|(index, seconds)| {
+            if seconds < 0.0 {
+                let sound = Waveform {
+                    sample_rate_hz: 16_000,
+                    channels: 1,
+                    samples: tensors[&format!("sound.{index}")].to_vec1().unwrap(),
+                };
+                return MediaInput::Sound(processor.sound(&sound).unwrap());
+            }
             let frames = integers(&tensors[&format!("picture.{index}.frames")])[0] as usize;
             let pictures = pictures(&tensors[&format!("picture.{index}")], frames.max(1));
-            if frames == 0 {
-                processor.image(&pictures[0]).unwrap()
+            let input = if frames == 0 {
+                processor.image(&pictures[0])
             } else {
-                processor
-                    .video(&pictures, 2.0 / f64::from(seconds))
-                    .unwrap()
-            }
+                processor.video(&pictures, 2.0 / f64::from(seconds))
+            };
+            MediaInput::Visual(input.unwrap())
         })
         .collect()
 }
@@ -435,7 +499,7 @@ fn pictures(pixels: &Tensor, count: usize) -> Vec<RgbImage> {
 }
 
 /// A processor with the published limits for pictures, and small frames.
-fn processor() -> Qwen2_5VlProcessor {
+fn processor(model: &str) -> Qwen2_5VlProcessor {
     let checkpoint = tempfile::tempdir().unwrap();
     let path: &Path = checkpoint.path();
     RandomCheckpoint::new(Family::Qwen2_5Vl, Size::Tiny)
@@ -443,14 +507,21 @@ fn processor() -> Qwen2_5VlProcessor {
         .unwrap();
     let file = path.join("preprocessor_config.json");
     let mut json: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    json["min_pixels"] = json!(56 * 56);
-    json["max_pixels"] = json!(16384 * 28 * 28);
+    for (field, value) in [
+        ("min_pixels", 56 * 56),
+        ("max_pixels", 16384 * 28 * 28),
+        ("feature_size", 16),
+        ("n_samples", 4_800_000),
+        ("sampling_rate", 16_000),
+    ] {
+        json[field] = json!(value);
+    }
     std::fs::write(file, json.to_string()).unwrap();
     let videos = VideoSettings {
         least_pixels: 56 * 56,
         ..VideoSettings::default()
     };
-    Qwen2_5VlProcessor::open(path, &Config::read(&folder(NAME)).unwrap())
+    Qwen2_5VlProcessor::open(path, &Config::read(&folder(model)).unwrap())
         .unwrap()
         .with_videos(videos)
 }
