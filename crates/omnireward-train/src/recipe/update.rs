@@ -111,10 +111,11 @@ impl UpdateRecipe {
     /// Whether the tensor of this name changes, were there no adapters.
     pub fn trains(&self, name: &str) -> bool {
         let is_frozen = self.freeze.iter().any(|prefix| name.starts_with(prefix));
-        let part = layout::Part::of(name);
-        let writes = matches!(part, Some(layout::Part::Language | layout::Part::Output));
-        // A vision tower that lies beside the language model under one name.
-        writes && !is_frozen && !name.contains("visual.")
+        let writes = matches!(
+            layout::Part::of(name),
+            Some(layout::Part::Language | layout::Part::Output)
+        );
+        writes && !is_frozen
     }
 }
 
