@@ -28,6 +28,8 @@ pub enum Family {
     MiniCpmO,
     /// Qwen2.5-VL: a Qwen2 decoder with a vision tower of windows. It writes.
     Qwen2_5Vl,
+    /// Qwen2.5-Omni's thinker: Qwen2.5-VL with an audio tower. It writes.
+    Qwen2_5Omni,
     /// Qwen2 and Qwen2.5: bias on queries, keys and values.
     Qwen2,
     /// Qwen3: norms on queries and keys.
@@ -38,9 +40,10 @@ pub enum Family {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::MiniCpmO,
         Self::Qwen2_5Vl,
+        Self::Qwen2_5Omni,
         Self::Qwen2,
         Self::Qwen3,
         Self::Llama,
@@ -48,6 +51,11 @@ impl Family {
 
     /// Those of which reward models are made.
     pub const SCORING: [Self; 4] = [Self::MiniCpmO, Self::Qwen2, Self::Qwen3, Self::Llama];
+
+    /// Whether it is for writing alone.
+    pub const fn is_writing(self) -> bool {
+        matches!(self, Self::Qwen2_5Vl | Self::Qwen2_5Omni)
+    }
 }
 
 impl fmt::Display for Family {
@@ -55,6 +63,7 @@ impl fmt::Display for Family {
         f.pad(match self {
             Self::MiniCpmO => "MiniCPM-o-2.6",
             Self::Qwen2_5Vl => "Qwen2.5-VL",
+            Self::Qwen2_5Omni => "Qwen2.5-Omni",
             Self::Qwen2 => "Qwen2",
             Self::Qwen3 => "Qwen3",
             Self::Llama => "Llama",
@@ -116,6 +125,8 @@ pub enum Towers {
     MiniCpmO(MiniCpmOTowers),
     /// Qwen2.5-VL's, which only sees.
     Qwen2_5Vl(WindowedVision),
+    /// Qwen2.5-Omni's.
+    Qwen2_5Omni(ThinkerTowers),
 }
 
 impl Towers {
@@ -126,7 +137,9 @@ impl Towers {
                 let vision = &towers.vision;
                 [vision.layers, vision.hidden, vision.intermediate]
             }
-            Self::Qwen2_5Vl(vision) => [vision.layers, vision.hidden, vision.intermediate],
+            Self::Qwen2_5Vl(vision) | Self::Qwen2_5Omni(ThinkerTowers { vision, .. }) => {
+                [vision.layers, vision.hidden, vision.intermediate]
+            }
         }
     }
 
@@ -134,6 +147,7 @@ impl Towers {
     pub const fn audio(&self) -> Option<&Audio> {
         match self {
             Self::MiniCpmO(towers) => Some(&towers.audio),
+            Self::Qwen2_5Omni(towers) => Some(&towers.audio),
             Self::Qwen2_5Vl(_) => None,
         }
     }
@@ -148,6 +162,17 @@ pub struct MiniCpmOTowers {
     pub queries: usize,
     /// The audio tower.
     pub audio: Audio,
+}
+
+/// The sizes of the towers of Qwen2.5-Omni's thinker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThinkerTowers {
+    /// The vision tower.
+    pub vision: WindowedVision,
+    /// The audio tower, whose positions are not stored.
+    pub audio: Audio,
+    /// Whether the tensors lie below `thinker.`, beside those of what speaks.
+    pub is_part: bool,
 }
 
 /// The sizes of Qwen2.5-VL's vision tower.
@@ -169,6 +194,8 @@ pub struct WindowedVision {
     pub merge: usize,
     /// Colour channels.
     pub channels: usize,
+    /// Whether queries, keys and values are one matrix: in Qwen2.5-Omni they are three.
+    pub is_stacked: bool,
 }
 
 /// The sizes of a `SigLIP` tower.
@@ -217,7 +244,7 @@ pub struct Contradiction {
 }
 
 /// Names of classes that [`Architecture::read`] knows.
-pub const KNOWN_CLASSES: &str = "MiniCPMO, Qwen2_5_VLForConditionalGeneration, and Qwen2, Qwen3 and Llama with ForCausalLM, ForSequenceClassification or ForRewardModel";
+pub const KNOWN_CLASSES: &str = "MiniCPMO, Qwen2_5_VLForConditionalGeneration, Qwen2_5OmniModel, Qwen2_5OmniThinkerForConditionalGeneration, and Qwen2, Qwen3 and Llama with ForCausalLM, ForSequenceClassification or ForRewardModel";
 
 impl Architecture {
     /// Reads the sizes and checks them against one another.
@@ -248,7 +275,8 @@ impl Architecture {
         let text = text(family, &mut fields);
         let towers = match family {
             Family::MiniCpmO => Some(towers(&mut fields).map(Towers::MiniCpmO)),
-            Family::Qwen2_5Vl => Some(windowed_vision(&mut fields).map(Towers::Qwen2_5Vl)),
+            Family::Qwen2_5Vl => Some(windowed_vision(&mut fields, true).map(Towers::Qwen2_5Vl)),
+            Family::Qwen2_5Omni => Some(thinker(&mut fields).map(Towers::Qwen2_5Omni)),
             Family::Qwen2 | Family::Qwen3 | Family::Llama => None,
         };
         let architecture = match (text, towers) {
@@ -289,14 +317,21 @@ impl Architecture {
         match &self.towers {
             None => {}
             Some(Towers::MiniCpmO(towers)) => check_towers(towers, text.hidden, fields),
-            Some(Towers::Qwen2_5Vl(vision)) => fields.divides(
-                "vision_config.num_heads",
-                vision.heads,
-                "vision_config.hidden_size",
-                vision.hidden,
-            ),
+            Some(Towers::Qwen2_5Vl(vision)) => check_windowed(vision, fields),
+            Some(Towers::Qwen2_5Omni(towers)) => {
+                check_windowed(&towers.vision, fields);
+                let field = fields.of_model("audio_config.encoder_attention_heads");
+                let hidden = fields.of_model("audio_config.d_model");
+                fields.divides(&field, towers.audio.heads, &hidden, towers.audio.hidden);
+            }
         }
     }
+}
+
+fn check_windowed(vision: &WindowedVision, fields: &mut Fields<'_>) {
+    let heads = fields.of_model("vision_config.num_heads");
+    let hidden = fields.of_model("vision_config.hidden_size");
+    fields.divides(&heads, vision.heads, &hidden, vision.hidden);
 }
 
 fn check_towers(towers: &MiniCpmOTowers, hidden: usize, fields: &mut Fields<'_>) {
@@ -345,6 +380,9 @@ fn known(class: &str, config: &Value) -> Option<(Family, Readout)> {
     }
     if matches!(class, "Qwen2_5_VLForConditionalGeneration" | "qwen2_5_vl") {
         return Some((Family::Qwen2_5Vl, Readout::Language));
+    }
+    if class.starts_with("Qwen2_5Omni") || class.starts_with("qwen2_5_omni") {
+        return Some((Family::Qwen2_5Omni, Readout::Language));
     }
     let families = [
         ("Qwen2", Family::Qwen2),
@@ -396,9 +434,9 @@ fn text(family: Family, fields: &mut Fields<'_>) -> Option<Text> {
     let has_attention_bias = fields.flag(&fields.of_text("attention_bias"));
     let own_tie = fields.of_text("tie_word_embeddings");
     let tie = if fields.get(&own_tie).is_some() {
-        own_tie.as_str()
+        own_tie
     } else {
-        "tie_word_embeddings"
+        fields.of_model("tie_word_embeddings")
     };
     Some(Text {
         hidden,
@@ -410,11 +448,12 @@ fn text(family: Family, fields: &mut Fields<'_>) -> Option<Text> {
         vocabulary: vocabulary?,
         context: context?,
         has_qkv_bias: has_attention_bias
-            || matches!(family, Family::MiniCpmO | Family::Qwen2_5Vl | Family::Qwen2),
+            || matches!(family, Family::MiniCpmO | Family::Qwen2)
+            || family.is_writing(),
         has_output_bias: matches!(family, Family::Qwen3 | Family::Llama) && has_attention_bias,
         has_mlp_bias: family == Family::Llama && fields.flag("mlp_bias"),
         has_qk_norm: family == Family::Qwen3,
-        is_tied: fields.flag(tie),
+        is_tied: fields.flag(&tie),
     })
 }
 
@@ -446,13 +485,24 @@ fn vision(fields: &mut Fields<'_>) -> Option<Vision> {
     })
 }
 
-fn windowed_vision(fields: &mut Fields<'_>) -> Option<WindowedVision> {
-    let layers = fields.layers("vision_config.depth");
-    let mut size = |name: &str| fields.size(&format!("vision_config.{name}"));
+fn thinker(fields: &mut Fields<'_>) -> Option<ThinkerTowers> {
+    let vision = windowed_vision(fields, false);
+    let audio = audio(fields);
+    Some(ThinkerTowers {
+        vision: vision?,
+        audio: audio?,
+        is_part: !fields.model.is_empty(),
+    })
+}
+
+fn windowed_vision(fields: &mut Fields<'_>, is_stacked: bool) -> Option<WindowedVision> {
+    let place = fields.of_model("vision_config");
+    let layers = fields.layers(&format!("{place}.depth"));
+    let mut size = |name: &str| fields.size(&format!("{place}.{name}"));
     let hidden = size("hidden_size");
     let (heads, intermediate) = (size("num_heads"), size("intermediate_size"));
     let mut size_or =
-        |name: &str, usual: usize| fields.size_or(&format!("vision_config.{name}"), Some(usual));
+        |name: &str, usual: usize| fields.size_or(&format!("{place}.{name}"), Some(usual));
     Some(WindowedVision {
         hidden: hidden?,
         layers: layers?,
@@ -462,45 +512,61 @@ fn windowed_vision(fields: &mut Fields<'_>) -> Option<WindowedVision> {
         temporal_patch: size_or("temporal_patch_size", 2)?,
         merge: size_or("spatial_merge_size", 2)?,
         channels: size_or("in_chans", 3)?,
+        is_stacked,
     })
 }
 
 fn audio(fields: &mut Fields<'_>) -> Option<Audio> {
-    let layers = fields.layers("audio_config.encoder_layers");
-    let mut size = |name: &str| fields.size(&format!("audio_config.{name}"));
+    let place = fields.of_model("audio_config");
+    let layers = fields.layers(&format!("{place}.encoder_layers"));
+    let mut size = |name: &str| fields.size(&format!("{place}.{name}"));
     let hidden = size("d_model");
     let (heads, intermediate) = (size("encoder_attention_heads"), size("encoder_ffn_dim"));
+    let mut size_or =
+        |name: &str, usual: usize| fields.size_or(&format!("{place}.{name}"), Some(usual));
     Some(Audio {
         hidden: hidden?,
         layers: layers?,
         heads: heads?,
         intermediate: intermediate?,
-        mels: fields.size_or("audio_config.num_mel_bins", Some(80))?,
-        positions: fields.size_or("audio_config.max_source_positions", Some(1500))?,
+        mels: size_or("num_mel_bins", 80)?,
+        positions: size_or("max_source_positions", 1500)?,
     })
 }
 
 /// Reads fields and remembers what is wrong with them.
 struct Fields<'a> {
     config: &'a Value,
-    /// Where the decoder's fields stand.
+    /// Where the model's fields stand.
+    model: &'static str,
+    /// Where those of its decoder do, from there.
     text: &'static str,
     wrong: Vec<Contradiction>,
 }
 
 impl<'a> Fields<'a> {
     fn new(config: &'a Value, family: Family) -> Self {
-        let nested = family == Family::Qwen2_5Vl && config["text_config"].is_object();
+        let (mut own, mut model) = (config, "");
+        if family == Family::Qwen2_5Omni && config["thinker_config"].is_object() {
+            (own, model) = (&config["thinker_config"], "thinker_config.");
+        }
+        let is_nested = family.is_writing() && own["text_config"].is_object();
         Self {
             config,
-            text: if nested { "text_config." } else { "" },
+            model,
+            text: if is_nested { "text_config." } else { "" },
             wrong: Vec::new(),
         }
     }
 
+    /// The full name of a field of the model.
+    fn of_model(&self, name: &str) -> String {
+        format!("{}{name}", self.model)
+    }
+
     /// The full name of a field of the decoder.
     fn of_text(&self, name: &str) -> String {
-        format!("{}{name}", self.text)
+        format!("{}{}{name}", self.model, self.text)
     }
 
     fn get(&self, field: &str) -> Option<&'a Value> {

@@ -66,6 +66,7 @@ impl Part {
 
     /// The part that a tensor belongs to, known or not, by its name.
     pub fn of(name: &str) -> Option<Self> {
+        let name = name.strip_prefix(THINKER).unwrap_or(name);
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
         Some(if starts(&["v_head.", "score."]) {
             Self::Head
@@ -77,17 +78,20 @@ impl Part {
             Self::Vision
         } else if starts(&["resampler."]) {
             Self::Resampler
-        } else if starts(&["apm."]) {
+        } else if starts(&["apm.", "audio_tower."]) {
             Self::Audio
         } else if starts(&["audio_projection_layer."]) {
             Self::AudioProjection
-        } else if starts(&["tts."]) {
+        } else if starts(&["tts.", "talker.", "token2wav."]) {
             Self::Speech
         } else {
             return None;
         })
     }
 }
+
+/// Below this lies the thinker of a whole Qwen2.5-Omni.
+const THINKER: &str = "thinker.";
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,7 +126,7 @@ pub enum Role {
 pub fn is_optional(family: Family, part: Part) -> bool {
     match part {
         Part::Speech => true,
-        Part::Output => family != Family::Qwen2_5Vl,
+        Part::Output => !family.is_writing(),
         _ => false,
     }
 }
@@ -137,12 +141,15 @@ pub fn tensors(architecture: &Architecture) -> Vec<TensorSpec> {
             readout(&mut list, architecture);
         }
         Some(Towers::MiniCpmO(towers)) => minicpm_o(&mut list, &architecture.text, towers),
-        Some(Towers::Qwen2_5Vl(vision)) => {
-            list.under("visual.", Part::Vision, |list| {
-                windowed_vision(list, vision, architecture.text.hidden);
+        Some(Towers::Qwen2_5Vl(vision)) => qwen2_5_vl(&mut list, architecture, vision),
+        Some(Towers::Qwen2_5Omni(towers)) => {
+            let prefix = if towers.is_part { THINKER } else { "" };
+            list.inside(prefix, |list| {
+                list.under("audio_tower.", Part::Audio, |list| {
+                    chunked_audio(list, &towers.audio, architecture.text.hidden);
+                });
+                qwen2_5_vl(list, architecture, &towers.vision);
             });
-            list.under("", Part::Language, |list| decoder(list, &architecture.text));
-            readout(&mut list, architecture);
         }
     }
     list.tensors
@@ -155,6 +162,14 @@ pub fn value_head(hidden: usize) -> Vec<TensorSpec> {
         list.linear("summary", 1, hidden);
     });
     list.tensors
+}
+
+fn qwen2_5_vl(list: &mut List, architecture: &Architecture, vision: &WindowedVision) {
+    list.under("visual.", Part::Vision, |list| {
+        windowed_vision(list, vision, architecture.text.hidden);
+    });
+    list.under("", Part::Language, |list| decoder(list, &architecture.text));
+    readout(list, architecture);
 }
 
 fn minicpm_o(list: &mut List, text: &Text, towers: &MiniCpmOTowers) {
@@ -275,7 +290,13 @@ fn windowed_vision(list: &mut List, vision: &WindowedVision, out: usize) {
         list.inside(&format!("blocks.{layer}."), |list| {
             list.scale("norm1", hidden);
             list.scale("norm2", hidden);
-            list.linear("attn.qkv", 3 * hidden, hidden);
+            if vision.is_stacked {
+                list.linear("attn.qkv", 3 * hidden, hidden);
+            } else {
+                for name in ["q", "k", "v"] {
+                    list.linear(&format!("attn.{name}"), hidden, hidden);
+                }
+            }
             list.linear("attn.proj", hidden, hidden);
             list.linear("mlp.gate_proj", intermediate, hidden);
             list.linear("mlp.up_proj", intermediate, hidden);
@@ -301,6 +322,26 @@ fn resampler(list: &mut List, towers: &MiniCpmOTowers, hidden: usize) {
 }
 
 fn audio(list: &mut List, audio: &Audio) {
+    convolutions(list, audio);
+    list.add(
+        "embed_positions.weight",
+        &[audio.positions, audio.hidden],
+        Role::Table,
+    );
+    audio_layers(list, audio);
+    list.norm("layer_norm", audio.hidden);
+}
+
+fn chunked_audio(list: &mut List, audio: &Audio, out: usize) {
+    convolutions(list, audio);
+    // Marks of a medium's ends, which no pass reads.
+    list.add("audio_bos_eos_token.weight", &[2, out], Role::Table);
+    audio_layers(list, audio);
+    list.norm("ln_post", audio.hidden);
+    list.linear("proj", out, audio.hidden);
+}
+
+fn convolutions(list: &mut List, audio: &Audio) {
     list.add("conv1.weight", &[audio.hidden, audio.mels, 3], Role::Matrix);
     list.bias("conv1", audio.hidden);
     list.add(
@@ -309,11 +350,9 @@ fn audio(list: &mut List, audio: &Audio) {
         Role::Matrix,
     );
     list.bias("conv2", audio.hidden);
-    list.add(
-        "embed_positions.weight",
-        &[audio.positions, audio.hidden],
-        Role::Table,
-    );
+}
+
+fn audio_layers(list: &mut List, audio: &Audio) {
     for layer in 0..audio.layers {
         list.inside(&format!("layers.{layer}."), |list| {
             list.matrix("self_attn.k_proj", audio.hidden, audio.hidden);
@@ -326,7 +365,6 @@ fn audio(list: &mut List, audio: &Audio) {
             list.norm("final_layer_norm", audio.hidden);
         });
     }
-    list.norm("layer_norm", audio.hidden);
 }
 
 /// Tensors, collected under a prefix.

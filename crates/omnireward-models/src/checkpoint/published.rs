@@ -126,6 +126,22 @@ pub(super) fn visual_preprocessor(config: &Value, pixels: Option<[u64; 2]>) -> V
     })
 }
 
+/// What `preprocessor_config.json` of Qwen2.5-Omni says of sounds.
+pub(super) fn sound_preprocessor(config: &Value) -> Value {
+    json!({
+        "chunk_length": 300,
+        "feature_extractor_type": "WhisperFeatureExtractor",
+        "feature_size": config["audio_config"]["num_mel_bins"],
+        "hop_length": 160,
+        "n_fft": 400,
+        "n_samples": 4_800_000,
+        "nb_max_frames": 30_000,
+        "padding_value": 0.0,
+        "processor_class": "Qwen2_5OmniProcessor",
+        "sampling_rate": 16_000
+    })
+}
+
 /// `video_preprocessor_config.json` of a model that is for small videos.
 pub(super) fn video_preprocessor([least, most]: [u64; 2], frames: u64) -> Value {
     json!({

@@ -368,7 +368,7 @@ impl RewardNetwork {
 fn decoder_scope(family: Family, weights: &Weights, placement: &Placement) -> Scope {
     match family {
         Family::MiniCpmO => minicpm_o::weights::decoder(weights, placement),
-        Family::Qwen2_5Vl => qwen2_5_vl::weights::decoder(weights, placement),
+        Family::Qwen2_5Vl | Family::Qwen2_5Omni => qwen2_5_vl::weights::decoder(weights, placement),
         Family::Qwen2 | Family::Qwen3 | Family::Llama => weights.scope("model", placement),
     }
 }
@@ -377,7 +377,9 @@ fn decoder_scope(family: Family, weights: &Weights, placement: &Placement) -> Sc
 fn lm_head_scope(family: Family, weights: &Weights, placement: &Placement) -> Scope {
     match family {
         Family::MiniCpmO => minicpm_o::weights::language(weights, placement),
-        Family::Qwen2_5Vl => qwen2_5_vl::weights::language(weights, placement),
+        Family::Qwen2_5Vl | Family::Qwen2_5Omni => {
+            qwen2_5_vl::weights::language(weights, placement)
+        }
         Family::Qwen2 | Family::Qwen3 | Family::Llama => weights.scope("", placement),
     }
 }

@@ -73,7 +73,7 @@ fn unknown_head(file: &str, problem: String) -> Finding {
 fn examine_absence(patient: &mut Patient<'_>) {
     let survey = patient.survey;
     // A model that writes needs none.
-    if survey.files.is_empty() || patient.family() == Some(Family::Qwen2_5Vl) {
+    if survey.files.is_empty() || patient.family().is_some_and(Family::is_writing) {
         return;
     }
     // Of a file that is missing or unreadable nobody knows what it held.

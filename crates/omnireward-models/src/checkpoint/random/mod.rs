@@ -34,11 +34,11 @@ use tokenizer::Tokens;
 pub enum Size {
     /// Every part there, each as small as it can be: about a megabyte. For tests.
     Tiny,
-    /// For MiniCPM-o and Qwen2.5-VL a model of a few million parameters for small media, with few rows for each: one
+    /// For MiniCPM-o, Qwen2.5-VL and Qwen2.5-Omni a model of a few million parameters for small media, with few rows for each: one
     /// that is trained on a processor in an hour. For text the same as [`Tiny`](Self::Tiny).
     Mini,
-    /// For MiniCPM-o a model of about 20 million parameters; for Qwen2.5-VL one whose decoder is the smallest published
-    /// Qwen2, of half a billion; for text the family's smallest published size.
+    /// For MiniCPM-o a model of about 20 million parameters; for Qwen2.5-VL and Qwen2.5-Omni one whose decoder is
+    /// the smallest published Qwen2, of half a billion; for text the family's smallest published size.
     Small,
     /// MiniCPM-o-2.6 itself, or the family's published size of 7 or 8 billion parameters.
     Full,
@@ -47,7 +47,7 @@ pub enum Size {
 /// A checkpoint to write.
 ///
 /// MiniCPM-o gets a value head in `value_head.safetensors`; the text families are sequence classifiers with one
-/// output; Qwen2.5-VL is a language model.
+/// output; Qwen2.5-VL and Qwen2.5-Omni are language models.
 ///
 /// ```
 /// use omnireward_core::NoProgress;
@@ -121,7 +121,7 @@ impl RandomCheckpoint {
         let architecture = Architecture::from_json(&config, Path::new("config.json"))?;
         let tensors = layout::tensors(&architecture);
         let head = match architecture.readout {
-            Readout::Language if self.family != Family::Qwen2_5Vl => {
+            Readout::Language if !self.family.is_writing() => {
                 layout::value_head(architecture.text.hidden)
             }
             _ => Vec::new(),
@@ -198,7 +198,8 @@ impl RandomCheckpoint {
         for (field, value) in &self.overrides {
             set(&mut config, field, value.clone())?;
         }
-        let rows = config["vocab_size"].as_u64().unwrap_or(0);
+        let places = [&config["vocab_size"], &config["text_config"]["vocab_size"]];
+        let rows = places.into_iter().find_map(Value::as_u64).unwrap_or(0);
         if rows < tokens.rows() {
             return Err(Error::Tokenizer {
                 path: self
@@ -231,17 +232,25 @@ impl RandomCheckpoint {
                 folder.json("preprocessor_config.json", &published::preprocessor(config))?;
                 folder.json("processor_config.json", &published::processor())
             }
-            Family::Qwen2_5Vl => self.write_visual_preprocessors(folder, config),
+            Family::Qwen2_5Vl | Family::Qwen2_5Omni => {
+                self.write_visual_preprocessors(folder, config)
+            }
             Family::Qwen2 | Family::Qwen3 | Family::Llama => Ok(()),
         }
     }
 
     fn write_visual_preprocessors(&self, folder: &Folder, config: &Value) -> Result<()> {
         let pixels = presets::pixels(self.size);
-        folder.json(
-            "preprocessor_config.json",
-            &published::visual_preprocessor(config, pixels),
-        )?;
+        let mut preprocessor = published::visual_preprocessor(config, pixels);
+        if self.family == Family::Qwen2_5Omni
+            && let (Some(fields), Some(sounds)) = (
+                preprocessor.as_object_mut(),
+                published::sound_preprocessor(config).as_object(),
+            )
+        {
+            fields.extend(sounds.clone());
+        }
+        folder.json("preprocessor_config.json", &preprocessor)?;
         match pixels {
             None => Ok(()),
             Some(pixels) => folder.json(

@@ -17,6 +17,7 @@ pub(crate) fn config(family: Family, size: Size, tokens: &Tokens) -> Value {
     match family {
         Family::MiniCpmO => minicpm_o(&MiniCpmO::of(size), tokens),
         Family::Qwen2_5Vl => qwen2_5_vl(&Qwen2_5Vl::of(size), tokens),
+        Family::Qwen2_5Omni => qwen2_5_omni(size, tokens),
         Family::Qwen2 => qwen2(&Text::qwen2(size), tokens),
         Family::Qwen3 => qwen3(&Text::qwen3(size), tokens),
         Family::Llama => llama(&Text::llama(size), tokens),
@@ -629,5 +630,107 @@ fn windowed_vision(sizes: &Qwen2_5Vl) -> Value {
         "temporal_patch_size": 2,
         "tokens_per_second": 2,
         "window_size": sizes.window
+    })
+}
+
+/// The audio tower of Qwen2.5-Omni.
+const fn thinker_audio(size: Size) -> Tower {
+    match size {
+        Size::Tiny => Tower {
+            hidden: 32,
+            layers: 2,
+            heads: 2,
+            intermediate: 64,
+        },
+        Size::Mini => Tower {
+            hidden: 128,
+            layers: 3,
+            heads: 4,
+            intermediate: 384,
+        },
+        Size::Small => Tower {
+            hidden: 512,
+            layers: 6,
+            heads: 8,
+            intermediate: 2048,
+        },
+        Size::Full => Tower {
+            hidden: 1280,
+            layers: 32,
+            heads: 20,
+            intermediate: 5120,
+        },
+    }
+}
+
+/// The thinker alone, as Hugging Face transformers saves it.
+fn qwen2_5_omni(size: Size, tokens: &Tokens) -> Value {
+    let sizes = Qwen2_5Vl {
+        text: Text {
+            is_tied: false,
+            ..Qwen2_5Vl::of(size).text
+        },
+        ..Qwen2_5Vl::of(size)
+    };
+    json!({
+        "architectures": ["Qwen2_5OmniThinkerForConditionalGeneration"],
+        "audio_config": heard(&thinker_audio(size), &sizes.text),
+        "audio_end_token_id": tokens.id("<|audio_eos|>"),
+        "audio_start_token_id": tokens.id("<|audio_bos|>"),
+        "audio_token_index": tokens.id("<|AUDIO|>"),
+        "bos_token_id": tokens.id("<|endoftext|>"),
+        "eos_token_id": tokens.id("<|im_end|>"),
+        "image_token_index": tokens.id("<|IMAGE|>"),
+        "initializer_range": 0.02,
+        "model_type": "qwen2_5_omni_thinker",
+        "pad_token_id": tokens.id("<|endoftext|>"),
+        "position_id_per_seconds": 25,
+        "seconds_per_chunk": 2,
+        "text_config": thinker_text(&sizes, tokens),
+        "tie_word_embeddings": false,
+        "torch_dtype": null,
+        "transformers_version": "4.52.0",
+        "video_token_index": tokens.id("<|VIDEO|>"),
+        "vision_config": windowed_vision(&sizes),
+        "vision_end_token_id": tokens.id("<|vision_eos|>"),
+        "vision_start_token_id": tokens.id("<|vision_bos|>"),
+    })
+}
+
+fn thinker_text(sizes: &Qwen2_5Vl, tokens: &Tokens) -> Value {
+    let text = &sizes.text;
+    json!({
+        "hidden_act": "silu",
+        "hidden_size": text.hidden,
+        "intermediate_size": text.intermediate,
+        "max_position_embeddings": 32768,
+        "max_window_layers": text.layers,
+        "model_type": "qwen2_5_omni_text",
+        "num_attention_heads": text.heads,
+        "num_hidden_layers": text.layers,
+        "num_key_value_heads": text.kv_heads,
+        "rms_norm_eps": 1e-6,
+        "rope_scaling": { "mrope_section": sizes.sections(), "rope_type": "default", "type": "default" },
+        "rope_theta": 1_000_000.0,
+        "sliding_window": 32768,
+        "use_cache": true,
+        "use_sliding_window": false,
+        "vocab_size": text.rows(tokens),
+    })
+}
+
+fn heard(audio: &Tower, text: &Text) -> Value {
+    json!({
+        "activation_function": "gelu",
+        "d_model": audio.hidden,
+        "encoder_attention_heads": audio.heads,
+        "encoder_ffn_dim": audio.intermediate,
+        "encoder_layers": audio.layers,
+        "max_source_positions": AUDIO_POSITIONS,
+        "model_type": "qwen2_5_omni_audio_encoder",
+        "n_window": 100,
+        "num_mel_bins": 128,
+        "output_dim": text.hidden,
+        "scale_embedding": false
     })
 }

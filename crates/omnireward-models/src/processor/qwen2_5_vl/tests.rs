@@ -17,8 +17,12 @@ struct Checkpoint {
 
 impl Checkpoint {
     fn new() -> Self {
+        Self::of(Family::Qwen2_5Vl)
+    }
+
+    fn of(family: Family) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        RandomCheckpoint::new(Family::Qwen2_5Vl, Size::Tiny)
+        RandomCheckpoint::new(family, Size::Tiny)
             .write(folder.path(), &NoProgress)
             .unwrap();
         Self { folder }
@@ -81,12 +85,13 @@ fn shown(processor: &Qwen2_5VlProcessor, checkpoint: &Checkpoint, rows: &[Row]) 
     let file = checkpoint.path().join("tokenizer.json");
     let tokenizer = tokenizers::Tokenizer::from_file(file).unwrap();
     let own = processor.model.tokens;
+    let pads = [Some(own.image), Some(own.video), own.audio];
     let pieces = rows.split_inclusive(|row| row.feature.is_some());
     pieces
         .map(|piece| {
             let words: Vec<u32> = piece.iter().map(|row| row.token).collect();
             let (words, dot) = match words.split_last() {
-                Some((last, words)) if [own.image, own.video].contains(last) => (words, "."),
+                Some((last, words)) if pads.contains(&Some(*last)) => (words, "."),
                 _ => (&words[..], ""),
             };
             format!("{}{dot}", tokenizer.decode(words, false).unwrap())
@@ -174,6 +179,37 @@ fn sounds_are_refused() {
     assert!(error.contains("does not hear"), "{error}");
     let error = processor.prompt_rows(&[user(vec![sound, text("?")])], &[]);
     assert!(error.unwrap_err().to_string().contains("does not hear"));
+}
+
+#[test]
+fn a_thinker_hears() {
+    let checkpoint = Checkpoint::of(Family::Qwen2_5Omni);
+    let processor = checkpoint.open().unwrap();
+    let tone = |seconds: f32| Waveform {
+        sample_rate_hz: 16_000,
+        channels: 1,
+        samples: (0..(seconds * 16_000.0) as usize)
+            .map(|index| (index as f32 * 0.1).sin())
+            .collect(),
+    };
+    let sound = ChatPart::Audio {
+        media_type: "audio/wav",
+        bytes: tone(0.2).wav_i16().into(),
+    };
+    let input = processor.input(&sound).unwrap().unwrap();
+    assert_eq!(input.shape(), MediaShape::Sound { rows: 5 });
+    let messages = [user(vec![text("Hear: "), sound, picture(56, 56)])];
+    let shapes = [input.shape(), still(4, 4)];
+    let rows = processor.prompt_rows(&messages, &shapes).unwrap();
+    assert_eq!(
+        shown(&processor, &checkpoint, &rows),
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n\
+         <|im_start|>user\nHear: <|audio_bos|>.....<|audio_eos|><|vision_bos|>....<|vision_eos|>\
+         <|im_end|>\n<|im_start|>assistant\n"
+    );
+    let refused = |seconds| processor.sound(&tone(seconds)).unwrap_err();
+    assert!(refused(0.01).contains("too short"));
+    assert!(refused(301.0).contains("301 seconds"));
 }
 
 #[test]
