@@ -72,10 +72,10 @@ impl Part {
             Self::Head
         } else if starts(&["llm.lm_head.", "lm_head."]) {
             Self::Output
+        } else if starts(&["vpm.", "visual.", "model.visual."]) {
+            Self::Vision
         } else if starts(&["llm.", "model."]) {
             Self::Language
-        } else if starts(&["vpm.", "visual."]) {
-            Self::Vision
         } else if starts(&["resampler."]) {
             Self::Resampler
         } else if starts(&["apm.", "audio_tower."]) {
