@@ -3,6 +3,8 @@
 mod card;
 mod forward;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
