@@ -7,9 +7,10 @@ use candle_core::{DType, Device, Tensor};
 use omnireward_core::NoProgress;
 use omnireward_media::{RgbImage, audio::Waveform};
 use omnireward_models::{
-    Feature, Forest, Row, TokenTree,
+    Feature, Features, Forest, Row, TokenTree,
     checkpoint::{Family, RandomCheckpoint, Size},
     decoder::{Decoder, RowPositions},
+    generation::{Generator, GeneratorOptions, Prompt, Request, Sampling, Stop},
     processor::{Qwen2_5VlProcessor, VideoSettings},
     qwen2_5_vl::{
         Config, MediaInput, MediaShape, MultimodalPositions, PatchGrid, Towers, Windows, positions,
@@ -94,6 +95,15 @@ fn greedy_text_is_that_of_transformers() {
         let expected = integers(&case.expected.tensors()["greedy"]);
         assert_eq!(expected.len(), 64);
         assert_eq!(case.greedy(expected.len()), expected, "{name}");
+    }
+}
+
+#[test]
+fn the_generator_writes_what_transformers_writes() {
+    for (model, name) in CASES {
+        let case = Case::of(model, name);
+        let expected = integers(&case.expected.tensors()["greedy"]);
+        assert_eq!(case.written(expected.len()), expected, "{name}");
     }
 }
 
@@ -397,6 +407,39 @@ impl Case {
                 i64::from(token)
             })
             .collect()
+    }
+
+    /// The same by the generator, which keeps keys and values.
+    fn written(&self, count: usize) -> Vec<i64> {
+        let features = self.features(DType::F32);
+        let starts = features.iter().scan(0, |end, rows| {
+            *end += rows.dim(0).unwrap();
+            Some(*end - rows.dim(0).unwrap())
+        });
+        let prompt = Prompt {
+            rows: self.rows.clone(),
+            positions: self.positions.clone().into(),
+            features: Features {
+                starts: starts.collect(),
+                rows: (!features.is_empty()).then(|| Tensor::cat(&features, 0).unwrap()),
+            },
+        };
+        let decoder = self.decoder(DType::F32);
+        let mut generator = Generator::new(&decoder, GeneratorOptions::default()).unwrap();
+        let request = Request {
+            prompt,
+            samples: 0..1,
+            sampling: Sampling {
+                max_tokens: count,
+                ..Sampling::default()
+            },
+            stop: Stop::default(),
+            constraint: None,
+        };
+        generator.add(request).unwrap();
+        let finished = generator.run().unwrap();
+        let tokens = &finished[0].reply.tokens;
+        tokens.iter().copied().map(i64::from).collect()
     }
 
     fn assert_noticed(&self, what: &str) {
