@@ -281,7 +281,7 @@ pub(super) fn write_samples(out: &Path, round: u64, groups: &[Group], count: usi
 
 fn lines(group: &Group) -> impl Iterator<Item = String> {
     let answers = group.answers.iter().enumerate();
-    answers.map(|(index, answer)| {
+    answers.map(move |(index, answer)| {
         let advantages = group.advantages.as_ref();
         json!({
             "pair": group.question.pair,

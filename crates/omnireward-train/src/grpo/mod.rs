@@ -2,7 +2,7 @@
 //! of its own replies to a question are better than the others.
 //!
 //! A round asks about some pairs, [samples](RolloutEngine) a group of replies to each question, says what each is
-//! [worth](reward), turns that into [`advantages`], and takes one or several steps along the gradient of the
+//! [worth](reward), turns that into [advantages](fn@advantages), and takes one or several steps along the gradient of the
 //! [`Surrogate`]. A group's prompt goes through the model once for all of its replies, when they are sampled and when they
 //! are learned from.
 

@@ -1,6 +1,8 @@
 //! What a policy is asked, and what it answers.
 
-use omnireward_core::{ChatMessage, Finish, Order, Preference, PreferencePair, Setting, Task};
+use omnireward_core::{
+    ChatMessage, Finish, Order, Preference, PreferencePair, Response, Setting, Task,
+};
 
 /// A pair as a policy is asked about it, in one order of its responses.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +15,8 @@ pub struct Question {
     pub task: Task,
     /// The order in which its responses are shown.
     pub order: Order,
+    /// Its responses, in the order shown.
+    pub responses: Vec<Response>,
     /// Which answers are offered.
     pub setting: Setting,
     /// The conversation that asks.
@@ -37,6 +41,7 @@ impl Question {
             cluster: pair.cluster().to_owned(),
             task: pair.task,
             order: pair.shown_order(),
+            responses: pair.responses.clone(),
             setting,
             messages,
             label,
@@ -45,14 +50,15 @@ impl Question {
 
     /// Whether `other` is the same pair in the other order.
     pub(crate) fn is_turned(&self, other: &Self) -> bool {
-        self.pair == other.pair && self.order != other.order
+        self.pair == other.pair
+            && self.order != other.order
+            && self.responses.iter().eq(other.responses.iter().rev())
     }
 
     /// Whether `other` shows the same responses in the same order, under a criterion that prefers the other one.
     pub(crate) fn is_opposed(&self, other: &Self) -> bool {
         self.cluster == other.cluster
-            && self.pair != other.pair
-            && self.order == other.order
+            && self.responses == other.responses
             && self.label != Preference::Tie
             && other.label == self.label.swapped()
     }

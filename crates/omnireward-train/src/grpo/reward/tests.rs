@@ -10,6 +10,7 @@ fn question(label: Preference) -> Question {
         cluster: "p".to_owned(),
         task: Task::T2T,
         order: Order::AsIs,
+        responses: Vec::new(),
         setting: Setting::WithTies,
         messages: Vec::new(),
         label,
