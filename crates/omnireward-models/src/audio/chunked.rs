@@ -183,8 +183,8 @@ fn pooled(frames: &Tensor) -> candle_core::Result<Tensor> {
     means.to_dtype(frames.dtype())
 }
 
-/// Whisper's table, which the checkpoint does not have: sines of each position, then cosines, at frequencies from 1 down
-/// to 1/10000.
+/// Whisper's table, which the checkpoint does not have: sines of each position, then cosines, at frequencies from 1
+/// down to 1/10000.
 fn positions(count: usize, hidden: usize, placement: &Placement) -> candle_core::Result<Tensor> {
     let half = hidden / 2;
     let step = (10_000.0_f64.ln() / (half.max(2) - 1) as f64) as f32;

@@ -13,9 +13,10 @@ pub struct MultimodalPositions {
 
 /// The positions of a sequence (Wang et al. 2024, section 2.1, with times in seconds as Qwen2.5-VL was trained).
 ///
-/// A word, or a row of a sound, stands one behind all that came before it, on all three axes. Another medium begins there: its rows stand at its
-/// beginning plus their row and column among the merged cells, and in time plus `⌊k · seconds · positions_per_second⌋`
-/// for frame `k` of its grid. What follows a medium stands one behind the largest of its positions on any axis.
+/// A word, or a row of a sound, stands one behind all that came before it, on all three axes. Another medium begins
+/// there: its rows stand at its beginning plus their row and column among the merged cells, and in time plus
+/// `⌊k · seconds · positions_per_second⌋` for frame `k` of its grid. What follows a medium stands one behind the largest
+/// of its positions on any axis.
 ///
 /// `media` are those that rows name. A sequence without any has the positions 0, 1, 2, … on all axes.
 ///
@@ -89,7 +90,9 @@ impl MultimodalPositions {
     }
 }
 
-/// Both products are rounded to `f32`, as in the original; the fraction is cut off after them.
+/// Both products are rounded to `f32`, as where the model was trained; the fraction is cut off after them. Some
+/// releases of Hugging Face transformers, 4.57 among them, cut off that of the seconds before, and in some of 5 the
+/// words after a video begin before its end.
 fn time(frame: usize, seconds: Option<f64>, per_second: f64) -> u32 {
     let seconds = seconds.unwrap_or(0.0) as f32;
     (frame as f32 * seconds * per_second as f32) as u32

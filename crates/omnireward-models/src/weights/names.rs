@@ -7,8 +7,9 @@ use crate::Result;
 ///
 /// Checkpoints of the same model come with their tensors named in several ways: as the model's own files name them;
 /// below `pretrained_model.`, when a value-head wrapper was saved whole; for bare decoders, without the `model.` that
-/// decoders with a head have; and, for Qwen2.5-VL, as the library names its parts in memory, or below `thinker.` as a part of Qwen2.5-Omni. Models are written for the
-/// first form with `model.`, and this is the only place that knows of the others.
+/// decoders with a head have; and, for Qwen2.5-VL, as the library names its parts in memory, or below `thinker.` as a
+/// part of Qwen2.5-Omni. Models are written for the first form with `model.`, and this is the only place that knows of
+/// the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renaming {
     /// The prefix that was taken off, and from how many tensors.

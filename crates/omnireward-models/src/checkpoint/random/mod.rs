@@ -34,8 +34,8 @@ use tokenizer::Tokens;
 pub enum Size {
     /// Every part there, each as small as it can be: about a megabyte. For tests.
     Tiny,
-    /// For MiniCPM-o, Qwen2.5-VL and Qwen2.5-Omni a model of a few million parameters for small media, with few rows for each: one
-    /// that is trained on a processor in an hour. For text the same as [`Tiny`](Self::Tiny).
+    /// For MiniCPM-o, Qwen2.5-VL and Qwen2.5-Omni a model of a few million parameters for small media, with few rows
+    /// for each: one that is trained on a processor in an hour. For text the same as [`Tiny`](Self::Tiny).
     Mini,
     /// For MiniCPM-o a model of about 20 million parameters; for Qwen2.5-VL and Qwen2.5-Omni one whose decoder is
     /// the smallest published Qwen2, of half a billion; for text the family's smallest published size.

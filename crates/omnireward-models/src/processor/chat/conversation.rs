@@ -24,7 +24,8 @@ pub(crate) enum Ending {
 }
 
 impl Conversation {
-    /// Lays messages out. What reads like a special token goes through the template as a mark, and is put back after it.
+    /// Lays messages out. What reads like a special token goes through the template as a mark, and is put back after
+    /// it.
     ///
     /// # Errors
     ///

@@ -42,9 +42,10 @@ use crate::{
 /// A conversation is laid out by the checkpoint's chat template and tokenised as one text. What is said in it is never
 /// read as a special token. A medium's pad token is repeated for each of its rows.
 ///
-/// Pictures are put on white and resized, by a bicubic filter, to whole cells of patches; a picture smaller than the least
-/// size, even than one patch, is enlarged to it. Of a video, frames are taken evenly. A video of a single frame is shown
-/// as that frame. Sounds are only for a model with an audio tower; one that is longer than the tower takes is refused.
+/// Pictures are put on white and resized, by a bicubic filter, to whole cells of patches; a picture smaller than the
+/// least size, even than one patch, is enlarged to it. Of a video, frames are taken evenly. A video of a single frame
+/// is shown as that frame. Sounds are only for a model with an audio tower; one that is longer than the tower takes is
+/// refused.
 #[derive(Debug)]
 pub struct Qwen2_5VlProcessor {
     words: Words,

@@ -45,8 +45,8 @@ pub(super) fn frames(
 /// The numbers of the frames that are shown: as many as fit the clock, a multiple of `span`, spread over the whole with
 /// both ends.
 ///
-/// A video of fewer than `span` frames, which the original refuses, is shown as it is; its last frame is repeated when it
-/// is cut into patches.
+/// A video of fewer than `span` frames, which the original refuses, is shown as it is; its last frame is repeated when
+/// it is cut into patches.
 fn chosen(total: u64, rate: f64, settings: &VideoSettings, span: usize) -> Vec<u64> {
     let span = span.max(1) as u64;
     if total < span {
