@@ -130,6 +130,29 @@ fn a_conversation_is_laid_out_by_the_template() {
     assert_eq!(prompt.rows, rows);
 }
 
+/// With a counter that outlives its loop, and parts known by their keys.
+#[test]
+fn templates_may_be_written_as_the_published_one_is() {
+    const TEMPLATE: &str = "{% set seen = namespace(count=0) %}{% for m in messages %}<|im_start|>{{ m['role'] }}\n\
+        {% if m['content'] is string %}{{ m['content'] }}{% else %}{% for part in m['content'] %}\
+        {% if part['type'] == 'image' or 'image' in part %}{% set seen.count = seen.count + 1 %}\
+        {% if add_vision_id %}No. {{ seen.count }}: {% endif %}<|vision_start|><|image_pad|><|vision_end|>\
+        {% elif 'text' in part %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}\
+        {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let checkpoint = Checkpoint::new();
+    checkpoint.change(
+        "tokenizer_config.json",
+        &json!({ "chat_template": TEMPLATE }),
+    );
+    let processor = checkpoint.open().unwrap();
+    let messages = [user(vec![picture(56, 56), text("What?")])];
+    let rows = processor.prompt_rows(&messages, &[still(4, 4)]).unwrap();
+    assert_eq!(
+        shown(&processor, &checkpoint, &rows),
+        "<|im_start|>user\n<|vision_start|>....<|vision_end|>What?<|im_end|>\n<|im_start|>assistant\n"
+    );
+}
+
 #[test]
 fn what_is_said_is_no_special_token() {
     let checkpoint = Checkpoint::new();
