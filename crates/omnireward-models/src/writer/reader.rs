@@ -21,8 +21,8 @@ use crate::{
 
 /// Media whose features are remembered.
 const MEDIA: usize = 16;
-/// Lists of media whose features are remembered together.
-const LISTS: usize = 8;
+/// Conversations whose media's features are remembered together.
+const TABLES: usize = 8;
 
 /// Turns conversations into prompts.
 #[derive(Debug)]
@@ -46,16 +46,28 @@ pub(super) struct VisualReader {
     processor: Qwen2_5VlProcessor,
     towers: Towers,
     media: Recent<(MediaShape, Tensor)>,
-    /// As a list has the same tensor each time, prompts with the same media share what they begin with.
-    lists: Recent<Seen>,
+    tables: Recent<Table>,
 }
 
-/// The media of a conversation.
-#[derive(Clone, Debug, Default)]
-struct Seen {
-    shapes: Vec<MediaShape>,
-    features: Features,
+/// The features of all media of a conversation, in an order that does not depend on theirs: prompts with the same media
+/// have them from the same tensor, so that a pair in both orders shares the media that it begins with.
+#[derive(Clone, Debug)]
+struct Table {
+    /// `[rows of all media, hidden]`.
+    rows: Tensor,
+    media: Vec<Medium>,
 }
+
+/// A medium's place in a [table](Table).
+#[derive(Clone, Copy, Debug)]
+struct Medium {
+    hash: Hash,
+    shape: MediaShape,
+    start: usize,
+}
+
+/// Of a medium's file.
+type Hash = [u8; 32];
 
 impl Reader {
     pub(super) fn text(template: Template, tokenizer: &Tokenizer) -> Result<Self> {
@@ -69,7 +81,7 @@ impl Reader {
             processor,
             towers,
             media: Recent::new(MEDIA),
-            lists: Recent::new(LISTS),
+            tables: Recent::new(TABLES),
         }))
     }
 
@@ -147,37 +159,52 @@ fn in_words(message: &ChatMessage) -> Result<ChatMessage> {
 impl VisualReader {
     fn prompt(&self, messages: &[ChatMessage]) -> Result<Prompt> {
         let parts = messages.iter().flat_map(|message| &message.parts);
-        let media: Vec<(&ChatPart, [u8; 32])> = parts
-            .filter_map(|part| Some((part, Sha256::digest(bytes(part)?).into())))
+        let media: Vec<(Hash, &ChatPart)> = parts
+            .filter_map(|part| Some((Sha256::digest(bytes(part)?).into(), part)))
             .collect();
-        let seen = if media.is_empty() {
-            Seen::default()
-        } else {
-            let mut list = Sha256::new();
-            for (_, key) in &media {
-                list.update(key);
-            }
-            self.lists
-                .get_or(list.finalize().into(), || self.see(&media))?
-        };
-        self.processor.prompt(messages, &seen.shapes, seen.features)
+        if media.is_empty() {
+            return self.processor.prompt(messages, &[], Features::default());
+        }
+        let table = self.table(&media)?;
+        let mut shapes = Vec::with_capacity(media.len());
+        let mut starts = Vec::with_capacity(media.len());
+        for (hash, _) in &media {
+            let place = table.media.iter().position(|medium| medium.hash == *hash);
+            let medium = &table.media[place.expect("every medium is in the table")];
+            shapes.push(medium.shape);
+            starts.push(medium.start);
+        }
+        let rows = Some(table.rows);
+        self.processor
+            .prompt(messages, &shapes, Features { rows, starts })
     }
 
-    fn see(&self, media: &[(&ChatPart, [u8; 32])]) -> Result<Seen> {
-        let mut seen = Seen::default();
-        let (mut parts, mut end) = (Vec::with_capacity(media.len()), 0);
-        for (part, key) in media {
-            let (shape, rows) = self.media.get_or(*key, || self.encode(part))?;
-            seen.shapes.push(shape);
-            seen.features.starts.push(end);
-            end += rows.dim(0)?;
-            parts.push(rows);
+    fn table(&self, media: &[(Hash, &ChatPart)]) -> Result<Table> {
+        let mut sorted = media.to_vec();
+        sorted.sort_unstable_by_key(|(hash, _)| *hash);
+        sorted.dedup_by_key(|(hash, _)| *hash);
+        let mut all = Sha256::new();
+        for (hash, _) in &sorted {
+            all.update(hash);
         }
-        seen.features.rows = Some(match &parts[..] {
-            [only] => only.clone(),
-            _ => Tensor::cat(&parts, 0)?,
-        });
-        Ok(seen)
+        self.tables.get_or(all.finalize().into(), || {
+            let (mut media, mut parts, mut end) = (Vec::new(), Vec::new(), 0);
+            for (hash, part) in sorted {
+                let (shape, rows) = self.media.get_or(hash, || self.encode(part))?;
+                media.push(Medium {
+                    hash,
+                    shape,
+                    start: end,
+                });
+                end += rows.dim(0)?;
+                parts.push(rows);
+            }
+            let rows = match &parts[..] {
+                [only] => only.clone(),
+                _ => Tensor::cat(&parts, 0)?,
+            };
+            Ok(Table { rows, media })
+        })
     }
 
     fn encode(&self, part: &ChatPart) -> Result<(MediaShape, Tensor)> {
