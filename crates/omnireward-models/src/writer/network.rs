@@ -153,6 +153,14 @@ impl WritingNetwork {
         })
     }
 
+    /// The same for training its towers: features of media are computed anew for each prompt, and are differentiable in
+    /// the towers' weights.
+    #[must_use]
+    pub fn with_trained_towers(mut self) -> Self {
+        self.reader = self.reader.without_memory();
+        self
+    }
+
     /// The model's class, as its configuration names it.
     pub fn architecture(&self) -> &str {
         &self.architecture

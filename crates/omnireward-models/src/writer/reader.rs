@@ -45,6 +45,13 @@ pub(super) struct TextReader {
 pub(super) struct VisualReader {
     processor: Qwen2_5VlProcessor,
     towers: Towers,
+    /// None where towers are trained: what was seen before is seen otherwise now.
+    memory: Option<Memory>,
+}
+
+/// What towers made of media lately.
+#[derive(Debug)]
+struct Memory {
     media: Recent<(MediaShape, Tensor)>,
     tables: Recent<Table>,
 }
@@ -80,9 +87,19 @@ impl Reader {
         Self::Qwen2_5Vl(Box::new(VisualReader {
             processor,
             towers,
-            media: Recent::new(MEDIA),
-            tables: Recent::new(TABLES),
+            memory: Some(Memory {
+                media: Recent::new(MEDIA),
+                tables: Recent::new(TABLES),
+            }),
         }))
+    }
+
+    /// The same, with features that are computed anew for each prompt and are differentiable in the towers' weights.
+    pub(super) fn without_memory(mut self) -> Self {
+        if let Self::Qwen2_5Vl(reader) = &mut self {
+            reader.memory = None;
+        }
+        self
     }
 
     /// The rows that a reply to a conversation follows.
@@ -187,10 +204,10 @@ impl VisualReader {
         for (hash, _) in &sorted {
             all.update(hash);
         }
-        self.tables.get_or(all.finalize().into(), || {
+        let table = || -> Result<Table> {
             let (mut media, mut parts, mut end) = (Vec::new(), Vec::new(), 0);
             for (hash, part) in sorted {
-                let (shape, rows) = self.media.get_or(hash, || self.encode(part))?;
+                let (shape, rows) = self.medium(hash, part)?;
                 media.push(Medium {
                     hash,
                     shape,
@@ -204,6 +221,20 @@ impl VisualReader {
                 _ => Tensor::cat(&parts, 0)?,
             };
             Ok(Table { rows, media })
+        };
+        match &self.memory {
+            Some(memory) => memory.tables.get_or(all.finalize().into(), table),
+            None => table(),
+        }
+    }
+
+    fn medium(&self, hash: Hash, part: &ChatPart) -> Result<(MediaShape, Tensor)> {
+        let Some(memory) = &self.memory else {
+            return self.encode(part);
+        };
+        memory.media.get_or(hash, || {
+            let (shape, rows) = self.encode(part)?;
+            Ok((shape, rows.detach()))
         })
     }
 
@@ -215,7 +246,7 @@ impl VisualReader {
             });
         };
         let rows = self.towers.encode_one(&input)?;
-        Ok((input.shape(), rows.detach()))
+        Ok((input.shape(), rows))
     }
 }
 

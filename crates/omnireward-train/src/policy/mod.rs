@@ -11,6 +11,7 @@ use std::path::Path;
 use omnireward_core::{ChatMessage, ChatPart, Role};
 use omnireward_models::{
     Precision,
+    checkpoint::layout::Part,
     decoder::Decoder,
     generation::Prompt,
     weights::Weights,
@@ -25,7 +26,7 @@ pub(crate) use self::{
 use crate::{
     Error, Result,
     optimiser::{AdamW, AdamWConfig, clipped},
-    recipe::{UpdateRecipe, WriterRecipe},
+    recipe::{UpdateRecipe, WriterPart, WriterRecipe},
     variables::{Choice, Variables},
 };
 
@@ -53,20 +54,20 @@ impl Policy {
     pub(crate) fn open(base: &Path, model: &WriterRecipe, train: &UpdateRecipe) -> Result<Self> {
         let stored = Weights::open(base)?;
         let choice = Choice {
-            trains: &|name: &str| train.lora.is_none() && train.trains(name),
+            // Where the decoder has adapters, its own weights stay.
+            trains: &|name: &str| train.trains(name) && !(train.lora.is_some() && is_decoder(name)),
             freeze: &train.freeze,
             lora: train.lora.as_ref(),
             seed: train.seed,
             dtype: model.precision.dtype(&stored),
         };
         let variables = Variables::open(base, stored, &choice)?;
-        if variables.count() == 0 {
-            return Err(Error::Checkpoint {
-                path: base.to_owned(),
-                reason: "has no tensor of a decoder that is to be trained".to_owned(),
-            });
+        check_parts(&variables, base, train)?;
+        let mut network =
+            WritingNetwork::new(base, &variables.weights()?, &options(model.precision))?;
+        if train.trains_towers() {
+            network = network.with_trained_towers();
         }
-        let network = WritingNetwork::new(base, &variables.weights()?, &options(model.precision))?;
         let config = AdamWConfig {
             betas: train.betas,
             epsilon: train.epsilon,
@@ -171,6 +172,25 @@ impl Policy {
         self.optimiser.discard();
         self.updates += 1;
     }
+}
+
+/// Fails when a part that is to be trained has no tensor.
+fn check_parts(variables: &Variables, base: &Path, train: &UpdateRecipe) -> Result<()> {
+    let is_there = |part: WriterPart| {
+        let of = |name: &String| Part::of(name).and_then(WriterPart::of);
+        variables.names().any(|name| of(name) == Some(part))
+    };
+    match train.parts.iter().find(|part| !is_there(**part)) {
+        None => Ok(()),
+        Some(part) => Err(Error::Checkpoint {
+            path: base.to_owned(),
+            reason: format!("has no tensor to train in part `{part}`, which `train.parts` names"),
+        }),
+    }
+}
+
+fn is_decoder(name: &str) -> bool {
+    Part::of(name).and_then(WriterPart::of) == Some(WriterPart::Decoder)
 }
 
 fn options(precision: Precision) -> WritingOptions {

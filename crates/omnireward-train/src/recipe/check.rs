@@ -44,6 +44,11 @@ pub(super) fn sft(recipe: &SftRecipe) -> Checked {
 pub(super) fn grpo(recipe: &GrpoRecipe) -> Checked {
     writer(&recipe.model)?;
     update(&recipe.train)?;
+    if recipe.train.trains_towers() {
+        // A round may take several steps by prompts that were read before the first.
+        let reason = "names a tower, expected `decoder` alone";
+        return Err(Fault::new("train.parts", reason));
+    }
     policy(&recipe.grpo)?;
     rollout(&recipe.rollout)?;
     rewards(recipe)?;
@@ -61,6 +66,7 @@ fn writer(model: &WriterRecipe) -> Checked {
 }
 
 fn update(train: &UpdateRecipe) -> Checked {
+    distinct("train.parts", &train.parts)?;
     freeze(&train.freeze)?;
     if let Some(adapters) = &train.lora {
         low_rank(adapters)?;

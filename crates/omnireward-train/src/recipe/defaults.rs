@@ -1,6 +1,6 @@
 //! What a recipe means where it says nothing: the paper's scripts, and LLaMA-Factory's defaults where they are silent.
 
-use super::{LoraTarget, Part};
+use super::{LoraTarget, Part, WriterPart};
 use crate::schedule::Schedule;
 
 /// The scripts' `warmup_ratio`; the paper's text says 1e-3.
@@ -12,6 +12,10 @@ pub(super) const fn max_length() -> usize {
 
 pub(super) fn parts() -> Vec<Part> {
     vec![Part::Decoder, Part::Head]
+}
+
+pub(super) fn writer_parts() -> Vec<WriterPart> {
+    vec![WriterPart::Decoder]
 }
 
 pub(super) fn lora_targets() -> Vec<LoraTarget> {

@@ -33,7 +33,7 @@ pub use grpo::{
     WeightRecipe,
 };
 pub use sft::{AnswersRecipe, SftRecipe};
-pub use update::{QuestionRecipe, QuestionsRecipe, UpdateRecipe, WriterRecipe};
+pub use update::{QuestionRecipe, QuestionsRecipe, UpdateRecipe, WriterPart, WriterRecipe};
 
 /// A training, complete: two runs of one recipe on the same files end in the same bytes.
 ///

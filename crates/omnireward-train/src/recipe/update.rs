@@ -1,5 +1,7 @@
 //! What recipes for models that write have in common: the model, and how its weights change.
 
+use std::fmt;
+
 use omnireward_core::{Setting, Task};
 use omnireward_models::{Precision, checkpoint::layout};
 use serde::{Deserialize, Serialize};
@@ -22,11 +24,13 @@ pub struct WriterRecipe {
     pub max_length: usize,
 }
 
-/// How a model that writes is trained: `[train]`. What is trained is its decoder, with the embeddings and the matrix to
-/// the vocabulary; towers stay as they are.
+/// How a model that writes is trained: `[train]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateRecipe {
+    /// The parts whose weights change. GRPO trains the decoder alone.
+    #[serde(default = "defaults::writer_parts")]
+    pub parts: Vec<WriterPart>,
     /// Beginnings of names of tensors that stay as they are, such as `model.embed_tokens.`.
     #[serde(default)]
     pub freeze: Vec<String>,
@@ -111,11 +115,47 @@ impl UpdateRecipe {
     /// Whether the tensor of this name changes, were there no adapters.
     pub fn trains(&self, name: &str) -> bool {
         let is_frozen = self.freeze.iter().any(|prefix| name.starts_with(prefix));
-        let writes = matches!(
-            layout::Part::of(name),
-            Some(layout::Part::Language | layout::Part::Output)
-        );
-        writes && !is_frozen
+        let part = layout::Part::of(name).and_then(WriterPart::of);
+        !is_frozen && part.is_some_and(|part| self.parts.contains(&part))
+    }
+
+    /// Whether gradients are to reach towers.
+    pub fn trains_towers(&self) -> bool {
+        self.parts.iter().any(|part| *part != WriterPart::Decoder)
+    }
+}
+
+/// A part of a model that writes that can be trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriterPart {
+    /// The decoder, with its embedding table and the matrix to the vocabulary.
+    Decoder,
+    /// The vision tower, with what makes its patches rows of the decoder.
+    Vision,
+    /// The audio tower, with the same.
+    Audio,
+}
+
+impl WriterPart {
+    /// The part that a checkpoint's part belongs to, if one does.
+    pub const fn of(part: layout::Part) -> Option<Self> {
+        match part {
+            layout::Part::Language | layout::Part::Output => Some(Self::Decoder),
+            layout::Part::Vision => Some(Self::Vision),
+            layout::Part::Audio => Some(Self::Audio),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for WriterPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Decoder => "decoder",
+            Self::Vision => "vision",
+            Self::Audio => "audio",
+        })
     }
 }
 

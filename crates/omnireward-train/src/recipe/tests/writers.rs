@@ -160,6 +160,11 @@ fn what_cannot_be_is_refused() {
         (&["data.0.share=1.5"], "data.0.share", "up to 1"),
         (&["question.answer=loud"], "question.answer", "`brackets`"),
         (&["train.batch=0"], "train.batch", "above 0"),
+        (
+            &["train.parts=['decoder', 'vision']"],
+            "train.parts",
+            "`decoder` alone",
+        ),
     ] {
         let (at, reason) = wrong(grpo(overrides));
         assert_eq!(
@@ -171,6 +176,9 @@ fn what_cannot_be_is_refused() {
     let (at, reason) = wrong(sft(&["train.epochs=1", "data.0.weight=0"]));
     assert_eq!(at, "data.0.weight", "{reason}");
     assert_eq!(wrong(sft(&["data=[]"])).0, "data");
+    let train = sft(&["train.parts=['vision']"]).unwrap().train;
+    assert!(train.trains("visual.blocks.0.attn.qkv.weight") && train.trains_towers());
+    assert!(!train.trains("lm_head.weight") && !train.trains("score.weight"));
 }
 
 #[test]
