@@ -142,14 +142,14 @@ pub(super) fn embed(decoder: &Decoder, rows: &[(Row, &Features)]) -> Result<Tens
             word += 1;
             continue;
         };
-        let first = match known.iter().find(|(id, _)| *id == table.id()) {
-            Some((_, first)) => *first,
-            None => {
-                known.push((table.id(), end));
-                parts.push(table.to_dtype(decoder.placement().dtype)?);
-                end += table.dim(0)?;
-                end - table.dim(0)?
-            }
+        let place = known.iter().find(|(id, _)| *id == table.id());
+        let first = if let Some((_, first)) = place {
+            *first
+        } else {
+            known.push((table.id(), end));
+            parts.push(table.to_dtype(decoder.placement().dtype)?);
+            end += table.dim(0)?;
+            end - table.dim(0)?
         };
         places.push((first + features.starts[feature.medium] + feature.row) as u32);
     }
