@@ -51,8 +51,9 @@ fn agrees_with_its_plain_twin() {
     let (x, w, bias) = (matrix(37, 530, 1), matrix(83, 530, 2), vector(83, 3));
     for dtype in [DType::F32, DType::BF16] {
         let x = x.to_dtype(dtype).unwrap();
-        // Sums reach about 180, and in bf16 those have a last place of 1.
-        let tolerance = if dtype == DType::F32 { 1e-4 } else { 1.0 };
+        // Sums reach about 180, and in bf16 those have a last place of 1. In f32 two orders of adding up 530 products whose
+        // magnitudes sum to 175 differ by about √530·2⁻²⁴·175 = 2.4e-4 (Higham and Mary 2019), and processors have their own.
+        let tolerance = if dtype == DType::F32 { 5e-4 } else { 1.0 };
         for stored in [DType::F32, DType::BF16, DType::F16] {
             let (_kept, in_file) = mapped(&w, stored);
             assert!(matches!(in_file, Weight::Mapped(_)));
