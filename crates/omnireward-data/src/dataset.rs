@@ -3,7 +3,10 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use omnireward_core::{PreferencePair, Task, UnknownName};
@@ -20,6 +23,8 @@ pub enum Format {
     OmniParquet,
     /// Our own pairs, one JSON object a line.
     Pairs,
+    /// Our own pairs in parquet, with media embedded or beside it.
+    PairsParquet,
     /// VL-RewardBench.
     VlRewardBench,
     /// Multimodal RewardBench.
@@ -80,14 +85,35 @@ pub enum Format {
     VicunaReviews,
     /// TIFA faithfulness ratings.
     Tifa,
+    /// `UltraFeedback`.
+    UltraFeedback,
+    /// RLAIF-V.
+    RlaifV,
+    /// `VLFeedback`.
+    VlFeedback,
+    /// HPDv2.
+    Hpdv2,
+    /// `EvalMuse`.
+    EvalMuse,
+    /// Open Image Preferences, binarized.
+    OpenImagePreferences,
+    /// `VideoDPO`.
+    VideoDpo,
+    /// VisionRewardDB-Video.
+    VisionRewardDbVideo,
+    /// Omni-RewardData, a folder a subset.
+    OmniRewardData,
+    /// Preference data of ms-swift.
+    MsSwift,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 44] = [
         Self::OmniJson,
         Self::OmniParquet,
         Self::Pairs,
+        Self::PairsParquet,
         Self::VlRewardBench,
         Self::MultimodalRewardBench,
         Self::RewardBench,
@@ -118,6 +144,16 @@ impl Format {
         Self::AudioJudge,
         Self::VicunaReviews,
         Self::Tifa,
+        Self::UltraFeedback,
+        Self::RlaifV,
+        Self::VlFeedback,
+        Self::Hpdv2,
+        Self::EvalMuse,
+        Self::OpenImagePreferences,
+        Self::VideoDpo,
+        Self::VisionRewardDbVideo,
+        Self::OmniRewardData,
+        Self::MsSwift,
     ];
 
     /// The name used on the command line and in records.
@@ -126,6 +162,7 @@ impl Format {
             Self::OmniJson => "omni-json",
             Self::OmniParquet => "omni-parquet",
             Self::Pairs => "pairs",
+            Self::PairsParquet => "pairs-parquet",
             Self::VlRewardBench => "vl-reward-bench",
             Self::MultimodalRewardBench => "multimodal-reward-bench",
             Self::RewardBench => "reward-bench",
@@ -156,6 +193,16 @@ impl Format {
             Self::AudioJudge => "audio-judge",
             Self::VicunaReviews => "vicuna-reviews",
             Self::Tifa => "tifa",
+            Self::UltraFeedback => "ultra-feedback",
+            Self::RlaifV => "rlaif-v",
+            Self::VlFeedback => "vl-feedback",
+            Self::Hpdv2 => "hpd-v2",
+            Self::EvalMuse => "eval-muse",
+            Self::OpenImagePreferences => "open-image-preferences",
+            Self::VideoDpo => "video-dpo",
+            Self::VisionRewardDbVideo => "vision-reward-db-video",
+            Self::OmniRewardData => "omni-reward-data",
+            Self::MsSwift => "ms-swift",
         }
     }
 }
@@ -186,6 +233,23 @@ pub struct OpenOptions {
     pub tasks: Option<Vec<Task>>,
     /// Whether media may be remote. They are not fetched here, only referred to.
     pub allow_urls: bool,
+    /// Counts the records that are read.
+    pub rows_read: RowCounter,
+}
+
+/// Counts the records that were read from files, whatever became of them. Copies count together.
+#[derive(Clone, Debug, Default)]
+pub struct RowCounter(Arc<AtomicU64>);
+
+impl RowCounter {
+    /// How many there were.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl OpenOptions {
@@ -412,13 +476,13 @@ impl Dataset {
 
 /// Gives every pair an id of its own.
 #[derive(Default)]
-struct UniqueIds {
+pub(crate) struct UniqueIds {
     /// The ids that are taken, each with the number that its last repetition got.
     taken: HashMap<String, u64>,
 }
 
 impl UniqueIds {
-    fn claim(&mut self, id: String) -> String {
+    pub(crate) fn claim(&mut self, id: String) -> String {
         let Some(mut number) = self.taken.get(&id).copied() else {
             self.taken.insert(id.clone(), 1);
             return id;

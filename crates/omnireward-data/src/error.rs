@@ -5,7 +5,7 @@ use std::{
 
 use omnireward_core::InvalidPair;
 
-use crate::{Format, PathError, hub::HubError};
+use crate::{Format, PathError, export::Target, hub::HubError};
 
 /// Why a dataset could not be found, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,16 @@ pub enum Error {
     Write {
         /// The file or folder.
         path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file could not be given a second name. It may be on another file system; a copy would do.
+    #[error("cannot link `{}` to `{}`", to.display(), from.display())]
+    Link {
+        /// The file.
+        from: PathBuf,
+        /// The name that it was to get.
+        to: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -151,6 +161,30 @@ pub enum Error {
         /// What the format has no place for.
         reason: String,
     },
+    /// A form has no place for a pair that was to be exported. Nothing was written.
+    #[error(
+        "pair `{id}`, number {number}, has {reason} in `{field}`, for which {target} has no place"
+    )]
+    Unfit {
+        /// The pair.
+        id: String,
+        /// Its number among all that were read, from 1.
+        number: u64,
+        /// The field at fault.
+        field: &'static str,
+        /// What it holds.
+        reason: &'static str,
+        /// The form.
+        target: Target,
+    },
+    /// An import into the folder was begun with other sources or options.
+    #[error("`{}` holds another import: its {what} differs", path.display())]
+    OtherImport {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+    },
 }
 
 impl Error {
@@ -236,6 +270,21 @@ pub enum RowError {
 }
 
 impl RowError {
+    /// What is wrong, without the values: for counting errors of one kind.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::WrongType { .. } => "of another type",
+            Self::UnknownValue { .. } => "an unknown value",
+            Self::Json(_) => "not JSON",
+            Self::Path { .. } => "a refused path",
+            Self::TooLong { .. } => "too long",
+            Self::TooMany { .. } => "too many responses",
+            Self::Invalid(_) => "an invalid pair",
+            Self::Inconsistent(_) => "inconsistent",
+        }
+    }
+
     /// The error, in a named field.
     pub(crate) fn in_field(self, field: impl Into<String>) -> Fault {
         Fault {

@@ -17,6 +17,10 @@ pub(crate) struct MediaFolder {
     root: PathBuf,
     /// New files go here, below the root; empty for the root itself.
     new: &'static str,
+    /// Whether a file is linked rather than copied.
+    links: bool,
+    /// Whether bytes that came without a file are called by their content, whatever name came with them.
+    by_content: bool,
 }
 
 impl MediaFolder {
@@ -25,7 +29,22 @@ impl MediaFolder {
         Self {
             root: root.to_owned(),
             new,
+            links: false,
+            by_content: false,
         }
+    }
+
+    /// The same folder, where files get a second name instead of a copy.
+    pub(crate) fn linking(mut self) -> Self {
+        self.links = true;
+        self
+    }
+
+    /// The same folder, where bytes are called by their content: the same bytes are written once, and nothing has to be
+    /// compared.
+    pub(crate) fn by_content(mut self) -> Self {
+        self.by_content = true;
+        self
     }
 
     /// Makes a medium available below the root and returns its name. Remote and absent media, and
@@ -52,13 +71,27 @@ impl MediaFolder {
         };
         let target = self.root.join(&wanted);
         if !target.exists() {
-            return copy_file(path, &target).map(|()| wanted);
+            return self.bring(path, &target).map(|()| wanted);
         }
         if same_content(path, &target)? {
             return Ok(wanted);
         }
         let bytes = fs::read(path).map_err(Error::reading(path))?;
         self.place_bytes(&bytes, None)
+    }
+
+    fn bring(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        if !self.links {
+            return copy_file(from, to);
+        }
+        make_parent(to)?;
+        // A hub's snapshot is made of links, and a second name for a link would lead out of the folder.
+        let file = from.canonicalize().map_err(Error::reading(from))?;
+        fs::hard_link(&file, to).map_err(|source| Error::Link {
+            from: file,
+            to: to.to_owned(),
+            source,
+        })
     }
 
     /// The name that a medium gets when it is new.
@@ -73,12 +106,13 @@ impl MediaFolder {
 
     fn place_bytes(&self, bytes: &[u8], name: Option<&str>) -> Result<String, Error> {
         let own = name
+            .filter(|_| !self.by_content)
             .and_then(|name| self.own_name(name))
             .filter(|name| self.is_free(name, bytes));
         let wanted = own.unwrap_or_else(|| self.below_new(&name_by_content(bytes)));
         let target = self.root.join(&wanted);
         if !target.exists() {
-            write_whole(&target, bytes)?;
+            through_part(&target, |part| fs::write(part, bytes))?;
         }
         Ok(wanted)
     }
@@ -111,10 +145,28 @@ impl MediaFolder {
     }
 }
 
+/// Whether a medium can be had: its bytes are here, its file exists, or it is remote.
+pub(crate) fn is_there(media: &MediaRef) -> bool {
+    match &media.source {
+        MediaSource::File { path, .. } => path.exists(),
+        MediaSource::Bytes { .. } | MediaSource::Url(_) => true,
+        MediaSource::Absent { .. } => false,
+    }
+}
+
 fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
+    through_part(to, |part| fs::copy(from, part).map(|_| ()))
+}
+
+/// Writes a medium under another name first, so that a file with its own name is whole, whenever the writing is stopped.
+/// Who begins again writes the same medium again, so no such name stays behind.
+fn through_part(to: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
     make_parent(to)?;
-    fs::copy(from, to).map_err(Error::writing(to))?;
-    Ok(())
+    let mut part = to.as_os_str().to_owned();
+    part.push(".part");
+    write(Path::new(&part))
+        .and_then(|()| fs::rename(&part, to))
+        .map_err(Error::writing(to))
 }
 
 /// Writes a file so that readers see the old content or the new, never a part.
@@ -145,6 +197,9 @@ fn make_parent(path: &Path) -> Result<(), Error> {
 }
 
 fn same_content(a: &Path, b: &Path) -> Result<bool, Error> {
+    if is_same_file(a, b) {
+        return Ok(true);
+    }
     let size = |path: &Path| {
         path.metadata()
             .map(|meta| meta.len())
@@ -155,6 +210,18 @@ fn same_content(a: &Path, b: &Path) -> Result<bool, Error> {
     }
     let open = |path: &Path| fs::File::open(path).map_err(Error::reading(path));
     same_bytes(open(a)?, open(b)?).map_err(Error::reading(a))
+}
+
+/// Whether both names lead to one file, as far as the system tells.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if let (Ok(a), Ok(b)) = (a.metadata(), b.metadata()) {
+            return (a.dev(), a.ino()) == (b.dev(), b.ino());
+        }
+    }
+    a == b
 }
 
 fn same_bytes(a: fs::File, b: fs::File) -> io::Result<bool> {

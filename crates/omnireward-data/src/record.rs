@@ -34,6 +34,11 @@ impl Record {
         self.0.shift_remove(field).filter(|value| !value.is_null())
     }
 
+    /// Adds a field, or replaces it.
+    pub(crate) fn put(&mut self, field: &str, value: Value) {
+        self.0.insert(field.to_owned(), value);
+    }
+
     /// Takes a field that must be there, as it is.
     pub(crate) fn value(&mut self, field: &str) -> Result<Value, Fault> {
         self.take(field)

@@ -82,9 +82,13 @@ fn a_task_is_kept_when_it_says_more_than_the_format() {
         json!({"id": 1, "task": task, "prompt": "p", "image_a": "a.png", "image_b": "b.png", "preferred": "a"})
             .to_string()
     };
-    assert!(!first("a.jsonl", &record("T2I")).extra.contains_key("task"));
+    assert!(
+        !first("a.jsonl", &record("T2I"))
+            .extra
+            .contains_key("published_task")
+    );
     let kept = first("a.jsonl", &record("T2I, objects"));
-    assert_eq!(kept.extra["task"], "T2I, objects");
+    assert_eq!(kept.extra["published_task"], "T2I, objects");
 }
 
 #[test]

@@ -441,7 +441,7 @@ fn trl_with_a_prompt_beside_messages_that_repeat_it() {
     let pairs = read(&file);
     assert_eq!(text(&pairs[0].prompt[0]), "Q");
     assert_eq!((answer(&pairs[0], 0), answer(&pairs[0], 1)), ("yes", "no"));
-    assert_eq!(pairs[0].extra["prompt"], "Q");
+    assert_eq!(pairs[0].extra["published_prompt"], "Q");
 }
 
 #[test]

@@ -7,8 +7,9 @@ use omnireward_core::{
 use omnireward_eval::{
     BenchmarkRecord, JudgeRecord, Results, ResultsConfig, Row, RunManifest, RunPlan, compare,
     report::{
-        HeldOut, HeldOutPoint, HeldOutShare, PairBudget, PairViews, ReportInput, ReportRun,
-        RunRows, SeriesUnit, TerminalOptions, TrainingPage, TrainingSeries, html, pair_views,
+        Bars, HeldOut, HeldOutPoint, HeldOutShare, PairBudget, PairViews, ReportInput, ReportRun,
+        RunRows, SeriesUnit, SetBlock, SetContent, SetNumber, SetPage, SetSection, Spread,
+        TerminalOptions, TrainingPage, TrainingSeries, html, pair_views, sample_views, set_html,
         terminal, training_html,
     },
 };
@@ -627,4 +628,114 @@ fn hostile_names_are_text_on_a_training_page() {
         html.contains("{{ 7*7 }}"),
         "text is not rendered as a template"
     );
+}
+
+fn set_block(title: &str, content: SetContent) -> SetBlock {
+    SetBlock {
+        title: title.into(),
+        text: String::new(),
+        content,
+    }
+}
+
+fn set_page(samples: Option<PairViews>) -> SetPage {
+    let counts = Bars {
+        parts: vec!["first".into(), "second".into()],
+        rows: vec![("T2T".into(), vec![30, 10]), ("T2I".into(), vec![4, 0])],
+    };
+    let spread = Spread {
+        least: 1,
+        quarter: 5,
+        median: 8,
+        three_quarters: 12,
+        most_of_20: 40,
+        most: 900,
+    };
+    let kappa = SetContent::Table {
+        columns: vec!["raters".into(), "Cohen's kappa".into()],
+        rows: vec![vec!["a and b".into(), "0.400".into()]],
+    };
+    SetPage {
+        title: "mixture".into(),
+        subtitle: "44 pairs of two tasks".into(),
+        command: Some("omnireward data stats --input mixture".into()),
+        facts: vec![("inputs".into(), "1".into())],
+        notes: Vec::new(),
+        headline: vec![SetNumber {
+            name: "Pairs".into(),
+            value: "44".into(),
+            ..SetNumber::default()
+        }],
+        sections: vec![
+            SetSection {
+                id: "labels",
+                title: "Labels",
+                text: String::new(),
+                blocks: vec![
+                    set_block("Counts", SetContent::Counts(counts.clone())),
+                    set_block("Shares", SetContent::Shares(counts)),
+                    set_block("Nothing", SetContent::Counts(Bars::default())),
+                ],
+            },
+            SetSection {
+                id: "lengths",
+                title: "Lengths",
+                text: String::new(),
+                blocks: vec![
+                    set_block("Prompts", SetContent::Spreads(vec![("T2T".into(), spread)])),
+                    set_block("Raters", kappa),
+                ],
+            },
+            SetSection {
+                id: "empty",
+                title: "Empty",
+                ..SetSection::default()
+            },
+        ],
+        samples,
+    }
+}
+
+#[test]
+fn a_page_of_a_set_has_figures_tables_and_samples() {
+    let pairs = Task::ALL.iter().map(|task| pair(*task, 1));
+    let views = sample_views(pairs, &PairBudget::default(), &Limits::default());
+    let page = set_html(&set_page(Some(views)));
+    check_page(&page);
+    for id in ["headline", "labels", "lengths", "pairs-section"] {
+        assert!(page.contains(&format!("id=\"{id}\"")), "no section `{id}`");
+    }
+    assert!(!page.contains("id=\"empty\"") && !page.contains("Nothing"));
+    assert!(page.contains("T2T, second: 10 (25.0%)"));
+    assert!(page.contains("from 1 to 900") && page.contains("a and b"));
+    assert!(page.contains("9 pairs, drawn at random."));
+    // Nobody judged them.
+    assert!(!page.contains("all outcomes"));
+}
+
+#[test]
+fn a_set_without_pairs_has_a_page_too() {
+    check_page(&set_html(&SetPage::default()));
+    let page = set_html(&set_page(Some(PairViews::default())));
+    check_page(&page);
+    assert!(!page.contains("id=\"pairs"));
+}
+
+#[test]
+fn hostile_words_are_text_on_a_page_of_a_set() {
+    let mut hostile = pair(Task::T2T, 1);
+    hostile.prompt = vec![HOSTILE.into()];
+    let views = sample_views([hostile], &PairBudget::default(), &Limits::default());
+    let mut page = set_page(Some(views));
+    page.title = HOSTILE.into();
+    page.sections[0].blocks = vec![set_block(
+        HOSTILE,
+        SetContent::Counts(Bars {
+            parts: vec![HOSTILE.into(), HOSTILE.into()],
+            rows: vec![(HOSTILE.into(), vec![1, 2])],
+        }),
+    )];
+    let html = set_html(&page);
+    check_nesting(&html);
+    assert!(!html.contains("<script>alert") && !html.contains("<img src=x"));
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omnireward_testkit::{Behaviour, ChatServer, ChatServerConfig};
+use omnireward_testkit::{Behaviour, ChatServer, ChatServerConfig, memory::peak_resident_bytes};
 use serde_json::json;
 
 const LATENCY: Duration = Duration::from_millis(200);
@@ -49,7 +49,10 @@ fn main() {
         "first request after        {:.2} s",
         ours.first_request.as_secs_f64()
     );
-    println!("largest resident memory    {} MB", ours.peak_kib / 1_000);
+    println!(
+        "largest resident memory    {} MB",
+        ours.peak_bytes / 1_024_000
+    );
     if given.is_none() {
         let serial = serial_loop();
         println!(
@@ -65,7 +68,7 @@ struct Measured {
     total: Duration,
     asking: Duration,
     first_request: Duration,
-    peak_kib: u64,
+    peak_bytes: u64,
 }
 
 fn server() -> ChatServer {
@@ -106,13 +109,13 @@ fn judge(benchmark: &str, out: &Path) -> Measured {
         .stdout(Stdio::null())
         .spawn()
         .expect("the program starts");
-    let mut peak_kib = 0;
+    let mut peak_bytes = 0;
     while child
         .try_wait()
         .expect("a child can be waited for")
         .is_none()
     {
-        peak_kib = peak_kib.max(largest_resident_kib(child.id()));
+        peak_bytes = peak_bytes.max(peak_resident_bytes(child.id()).unwrap_or(0));
         std::thread::sleep(Duration::from_millis(20));
     }
     let total = started.elapsed();
@@ -129,18 +132,8 @@ fn judge(benchmark: &str, out: &Path) -> Measured {
         total,
         asking: (last + LATENCY).saturating_sub(first),
         first_request: first.saturating_sub(begun),
-        peak_kib,
+        peak_bytes,
     }
-}
-
-/// `VmHWM` of a process, which the kernel keeps; 0 where there is no such file.
-fn largest_resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0)
 }
 
 fn text_pairs(folder: &Path) -> String {

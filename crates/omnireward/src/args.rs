@@ -7,7 +7,7 @@ use omnireward_eval::metrics::FailurePolicy;
 use omnireward_judges::JudgeSpec;
 use omnireward_models::processor::Preprocessing;
 
-use crate::{model::ModelCommand, synth::DataCommand, train::TrainCommand};
+use crate::{data::DataCommand, model::ModelCommand, train::TrainCommand};
 
 /// Says which of several responses is better, under a criterion in words, whatever they are made of.
 #[derive(Debug, Parser)]

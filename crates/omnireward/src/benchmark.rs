@@ -32,6 +32,7 @@ impl Benchmark {
             format: reading.format,
             tasks: (!tasks.is_empty()).then(|| tasks.to_vec()),
             allow_urls: reading.allow_urls,
+            ..OpenOptions::default()
         };
         if spec == embedded::NAME {
             let folder = embedded::benchmark()?;

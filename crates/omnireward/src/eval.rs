@@ -173,7 +173,7 @@ fn plan(questions: &QuestionArgs, benchmark: &Benchmark) -> RunPlan {
 
 /// The command as it was typed, for repeating it. Keys are never arguments, but a URL may hold a
 /// password or a key, which are left out.
-fn command_line() -> String {
+pub(crate) fn command_line() -> String {
     let words = env::args().skip(1).map(|word| without_secrets(&word));
     as_typed(std::iter::once("omnireward".to_owned()).chain(words))
 }
@@ -246,7 +246,7 @@ fn announce(
     }
 }
 
-fn prices(spending: &SpendingArgs) -> Prices {
+pub(crate) fn prices(spending: &SpendingArgs) -> Prices {
     Prices {
         prompt: spending.price_in.unwrap_or_default(),
         completion: spending.price_out.unwrap_or_default(),
@@ -273,7 +273,7 @@ fn spend(spending: &SpendingArgs, estimate: &Estimate, dir: &RunDir) -> Result<S
 }
 
 /// The first Ctrl-C lets the run end after what is under way; the second ends the program.
-fn interrupted_by_ctrl_c() -> Arc<AtomicBool> {
+pub(crate) fn interrupted_by_ctrl_c() -> Arc<AtomicBool> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
     tokio::spawn(async move {

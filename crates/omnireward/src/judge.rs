@@ -94,6 +94,17 @@ impl Prepared {
         }
     }
 
+    /// The chat model and its way of being shown pairs; `None` for a judge that is no chat model.
+    pub(crate) fn chat_model(&self, chat: &ChatArgs) -> Option<(Arc<dyn ChatModel>, ChatJudge)> {
+        match self {
+            Self::Chat(client) => Some((
+                client.clone(),
+                ChatJudge::new(client.clone(), chat_config(chat)),
+            )),
+            Self::Local(_) | Self::Reward(..) => None,
+        }
+    }
+
     /// How many questions may be under way, asked anew before each.
     pub(crate) fn concurrency(&self, votes: u32) -> Box<dyn Fn() -> usize + Send + Sync> {
         match self {
@@ -134,14 +145,19 @@ fn chat_config(chat: &ChatArgs) -> ChatJudgeConfig {
     ChatJudgeConfig {
         parser: parser(chat),
         media: media(chat),
-        sampling: Sampling {
-            temperature: chat.temperature.0,
-            top_p: chat.top_p.0,
-            max_tokens: chat.max_tokens.0,
-            seed: chat.sampling_seed.0,
-        },
+        sampling: sampling(chat),
         attempts: chat.attempts,
         ..ChatJudgeConfig::default()
+    }
+}
+
+/// How replies are drawn.
+pub(crate) fn sampling(chat: &ChatArgs) -> Sampling {
+    Sampling {
+        temperature: chat.temperature.0,
+        top_p: chat.top_p.0,
+        max_tokens: chat.max_tokens.0,
+        seed: chat.sampling_seed.0,
     }
 }
 
@@ -161,7 +177,7 @@ fn as_text(request: &ChatRequest) -> String {
     lines.join("\n") + "\n"
 }
 
-fn parser(chat: &ChatArgs) -> Parser {
+pub(crate) fn parser(chat: &ChatArgs) -> Parser {
     match chat.parser {
         ParserArg::Strict => Parser::default(),
         ParserArg::Reference => Parser::Parity(ParityParser),

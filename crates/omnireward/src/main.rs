@@ -3,6 +3,7 @@
 mod args;
 mod bar;
 mod benchmark;
+mod data;
 mod demo;
 mod embedded;
 mod eval;
@@ -70,7 +71,7 @@ fn carry_out(cli: Cli) -> anyhow::Result<Outcome> {
             Command::Score(args) => score::score(*args, cli.quiet).await,
             Command::Report(args) => report::report(args).await,
             Command::Model(command) => model::model(command, cli.quiet).await,
-            Command::Data(command) => synth::data(command, cli.quiet),
+            Command::Data(command) => data::data(command, cli.quiet).await,
             Command::Train(command) => train::train(command, cli.quiet).await,
         }
     })

@@ -1,19 +1,13 @@
-//! `omnireward data`: makes preference data.
+//! `omnireward data synth`: pairs made from a seed.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use omnireward_core::Task;
 use omnireward_data::synth::{self, Layout, Split, SynthConfig};
 
 use crate::{Outcome, bar::Bar, printer};
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Generate pairs of all nine tasks from a seed, whose labels are true by construction.
-    Synth(SynthArgs),
-}
 
 #[derive(Debug, Args)]
 pub(crate) struct SynthArgs {
@@ -62,13 +56,7 @@ enum LayoutArg {
     Pairs,
 }
 
-pub(crate) fn data(command: DataCommand, quiet: bool) -> Result<Outcome> {
-    match command {
-        DataCommand::Synth(args) => tokio::task::block_in_place(|| synthesise(&args, quiet)),
-    }
-}
-
-fn synthesise(args: &SynthArgs, quiet: bool) -> Result<Outcome> {
+pub(crate) fn synthesise(args: &SynthArgs, quiet: bool) -> Result<Outcome> {
     let config = SynthConfig {
         seed: args.seed,
         split: match args.split {

@@ -70,6 +70,7 @@ fn read(source: &Source) -> Result<Rows, Error> {
     let owned = source.clone();
     entries::gathered(
         &source.file,
+        &source.options.rows_read,
         |row| Ok(vec![clip(row)?]),
         |clip| clip.item.clone(),
         move |clips| pairs(&owned, &clips),

@@ -71,6 +71,7 @@ fn read(source: &Source) -> Result<Rows, Error> {
     let owned = source.clone();
     entries::gathered(
         &source.file,
+        &source.options.rows_read,
         |row| Ok(vec![picture(source, row)?]),
         |picture| picture.prompt.clone(),
         move |pictures| pairs(&owned, &pictures),

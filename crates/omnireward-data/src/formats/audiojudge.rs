@@ -85,7 +85,7 @@ fn clips(stem: &str, mut record: Record) -> Result<Option<PreferencePair>, Fault
     }
     pair.source = Some(stem.to_owned());
     pair.group = Some(group);
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     pair.extra
         .insert("transcript_given".to_owned(), transcript.into());
     Ok(Some(pair))
@@ -102,7 +102,7 @@ fn chat(stem: &str, mut record: Record) -> Result<PreferencePair, Fault> {
     let mut pair = PreferencePair::new(id, Task::T2A, "", responses).with_label(label);
     pair.source = Some(stem.to_owned());
     pair.group = Some(group);
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     Ok(pair)
 }
 

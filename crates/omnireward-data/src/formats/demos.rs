@@ -87,7 +87,7 @@ fn edit(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Preference
     pair.label = label;
     source::take_task(&mut record, Task::TI2I);
     record.take("label");
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     Ok(pair)
 }
 
@@ -105,6 +105,6 @@ fn question(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Prefer
             .with_label(labels::one_or_two(&mut record, "preferred")?);
     pair.prompt.insert(0, ContentPart::Media(picture));
     source::take_task(&mut record, Task::TI2T);
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     Ok(pair)
 }

@@ -20,7 +20,7 @@ use super::{
     source,
 };
 use crate::{
-    Error, RowError, Rows,
+    Error, RowCounter, RowError, Rows,
     error::Fault,
     json_array::{self, Element},
     json_lines,
@@ -119,19 +119,21 @@ impl Places {
 /// a row error and reading goes on.
 pub(crate) fn rows<I>(
     file: &Path,
+    read: &RowCounter,
     convert: impl FnMut(RawRow) -> Result<I, Fault> + Send + 'static,
 ) -> Result<Rows, Error>
 where
     I: IntoIterator<Item = PreferencePair>,
     I::IntoIter: Send + 'static,
 {
-    rows_in(file, encoding(file)?, convert)
+    rows_in(file, encoding(file)?, read, convert)
 }
 
 /// As [`rows`], of a file that is known to be written in one way.
 pub(crate) fn rows_in<I>(
     file: &Path,
     encoding: Encoding,
+    read: &RowCounter,
     mut convert: impl FnMut(RawRow) -> Result<I, Fault> + Send + 'static,
 ) -> Result<Rows, Error>
 where
@@ -139,7 +141,7 @@ where
     I::IntoIter: Send + 'static,
 {
     let places = Places::new(file, encoding);
-    let rows = entries_in(file, encoding)?.flat_map(move |row| match row {
+    let rows = counted(entries_in(file, encoding)?, read).flat_map(move |row| match row {
         Ok(row) => {
             let place = places.of(&row);
             placed(place, convert(row))
@@ -171,6 +173,7 @@ where
 /// gives no pairs: those of its last key would be incomplete.
 pub(crate) fn gathered<T, K, I>(
     file: &Path,
+    counter: &RowCounter,
     mut read: impl FnMut(RawRow) -> Result<Vec<T>, Fault>,
     key: impl Fn(&T) -> K,
     mut convert: impl FnMut(Vec<T>) -> Result<I, Fault> + Send + 'static,
@@ -185,7 +188,7 @@ where
     let places = Places::new(file, encoding);
     let mut good = Vec::new();
     let mut bad = Vec::new();
-    for row in entries_in(file, encoding)? {
+    for row in counted(entries_in(file, encoding)?, counter) {
         let values = row.and_then(|row| {
             let place = places.of(&row);
             match read(row) {
@@ -208,6 +211,19 @@ where
         placed(first, convert(values))
     });
     Ok(Box::new(bad.into_iter().chain(pairs)))
+}
+
+/// The same records, counted as they are read, broken ones among them.
+fn counted(
+    rows: RawRows,
+    counter: &RowCounter,
+) -> impl Iterator<Item = Result<RawRow, Error>> + Send + use<> {
+    let counter = counter.clone();
+    rows.inspect(move |row| {
+        if row.as_ref().err().is_none_or(Error::is_row) {
+            counter.add();
+        }
+    })
 }
 
 /// The records of a file.

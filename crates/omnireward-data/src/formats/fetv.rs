@@ -66,7 +66,7 @@ fn pairs(
     let videos = source::object(&mut record, "videos")?;
     let opinions = source::object(&mut record, "human_ratings")?;
     let group = source::prompt_group(&prompt);
-    let extra = record.into_extra();
+    let extra = source::extra(record);
     let mut pairs = Vec::with_capacity(CRITERIA.len());
     for (criterion, wording) in CRITERIA {
         let mut rated = Vec::new();

@@ -72,7 +72,7 @@ fn pair(RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
         pair.prompt.insert(0, original);
     }
     pair.source = Some(kind.to_owned());
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     pair.extra.insert("human_vote".to_owned(), vote);
     Ok(pair)
 }

@@ -47,6 +47,6 @@ fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Preference
         .with_label(Preference::First);
     pair.source = record.optional_text("source")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     Ok(pair)
 }

@@ -100,7 +100,7 @@ fn described<T: Serialize + Send + 'static>(
     field: &'static str,
     figures: Vec<T>,
 ) -> impl Iterator<Item = PreferencePair> + Send + 'static {
-    let extra = record.into_extra();
+    let extra = source::extra(record);
     pairs
         .zip(ratings::positions(figures.len()))
         .map(move |(mut pair, (i, j))| {

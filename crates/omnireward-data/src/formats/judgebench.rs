@@ -58,6 +58,6 @@ fn pair(RawRow { mut record, .. }: RawRow) -> Result<PreferencePair, Fault> {
         .with_label(labels::spelled(&mut record, "label", &LABELS)?);
     pair.source = record.optional_text("source")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     Ok(pair)
 }

@@ -75,7 +75,7 @@ fn pair(
         .with_label(labels::one_or_two(&mut record, "label")?);
     pair.source = Some(set);
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     Ok(pair)
 }
 

@@ -96,6 +96,6 @@ fn finished(
         .with_label(label);
     pair.source = Some("mj-bench".to_owned());
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     Ok(pair)
 }

@@ -3,28 +3,38 @@
 mod aes_pam;
 mod agiqa3k;
 mod audiojudge;
+mod carried;
+mod completions;
 mod demos;
 mod entries;
+mod evalmuse;
 mod fetv;
 mod genai_bench;
 mod hhh_rubric;
+mod hpdv2;
 mod imagereward;
 mod judgebench;
 mod labels;
+pub(crate) mod laid;
 mod llama_factory;
 mod llmbar;
 mod mjbench;
+mod ms_swift;
 mod multimodal_rewardbench;
 mod omni;
 mod omni_json;
 mod omni_parquet;
 mod omni_parquet_writer;
+mod omni_reward_data;
+mod open_image_preferences;
 mod pairs_jsonl;
+mod pairs_parquet;
 mod pandalm;
 pub(crate) mod parquet_rows;
 mod ratings;
 mod rewardbench;
 mod rewardbench2;
+mod rlaif_v;
 mod rm_bench;
 mod sketch;
 mod source;
@@ -33,20 +43,31 @@ mod stanford_t23d;
 mod tifa;
 mod trl;
 mod turns;
+mod ultrafeedback;
 mod vicuna_reviews;
 mod vicuna_rubric;
 mod videoalign;
+mod videodpo;
 mod videophy;
+mod visionreward;
 mod vl_rewardbench;
+mod vlfeedback;
 
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Format, OpenOptions, Part};
 
+pub(crate) use llama_factory::{declare, laid_out_whole as llama_factory_record, note_columns};
+pub(crate) use ms_swift::laid_out_whole as ms_swift_record;
+pub(crate) use sketch::label_files;
+pub(crate) use trl::{
+    TrlTables, laid_out_conversations as conversations_record, laid_out_whole as trl_record,
+};
+
 pub use llama_factory::llama_factory_ranking;
 pub use omni_json::omni_json;
 pub use omni_parquet_writer::omni_parquet;
-pub use pairs_jsonl::pairs_jsonl;
+pub use pairs_jsonl::{pair_of_record, pair_record, pairs_jsonl};
 pub use rewardbench::reward_bench;
 pub use trl::trl_preference;
 
@@ -81,6 +102,7 @@ pub(crate) const TABLE: &[Entry] = &[
         matches: pairs_jsonl::matches,
         open: |path, options| Ok(pairs_jsonl::open(path, options)),
     },
+    pairs_parquet::ENTRY,
     vl_rewardbench::ENTRY,
     multimodal_rewardbench::ENTRY,
     rewardbench::ENTRY,
@@ -111,7 +133,22 @@ pub(crate) const TABLE: &[Entry] = &[
     audiojudge::ENTRY,
     vicuna_reviews::ENTRY,
     tifa::ENTRY,
+    ultrafeedback::ENTRY,
+    rlaif_v::ENTRY,
+    vlfeedback::ENTRY,
+    hpdv2::ENTRY,
+    evalmuse::ENTRY,
+    open_image_preferences::ENTRY,
+    videodpo::ENTRY,
+    visionreward::ENTRY,
+    omni_reward_data::ENTRY,
+    ms_swift::ENTRY,
 ];
+
+/// What a label file looks like; `None` when it holds no record.
+pub(crate) fn sketch_of(file: &Path) -> Result<Option<sketch::Sketch>, Error> {
+    sketch::Sketch::of(file)
+}
 
 /// `path` itself when it is a file with the extension, else such files directly in the folder,
 /// in the order of their names.

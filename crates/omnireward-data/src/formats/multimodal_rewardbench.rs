@@ -64,7 +64,7 @@ fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Preference
         PreferencePair::new(source.id(&id), Task::TI2T, text, responses).with_label(label);
     pair.prompt.insert(0, ContentPart::Media(picture));
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     if let Some(category) = &category {
         pair.extra
             .insert("subset".to_owned(), Value::from(subset(category, &id)));

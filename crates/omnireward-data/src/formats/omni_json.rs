@@ -59,7 +59,7 @@ fn part(task: Task, file: PathBuf, options: &OpenOptions) -> Part {
     let options = options.clone();
     Part::new(Some(task), file.clone(), rows, move || {
         let reader = Reader::new(task, &root, &options);
-        let rows = entries::rows_in(&file, Encoding::Array, move |row| {
+        let rows = entries::rows_in(&file, Encoding::Array, &options.rows_read, move |row| {
             reader.pair(row.record, row.media).map(Some)
         })?;
         Ok(not_empty(&file, rows))

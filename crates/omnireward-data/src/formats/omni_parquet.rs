@@ -10,7 +10,7 @@ use omnireward_core::Task;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
 use crate::{
-    Error, OpenOptions, Part, Rows,
+    Error, OpenOptions, Part, RowCounter, Rows,
     formats::{
         omni::{RESPONSES, Reader, media_fields, not_empty},
         parquet_rows::{self, builder},
@@ -101,11 +101,14 @@ fn part(Found { task, file, root }: Found, options: &OpenOptions) -> Part {
     let options = options.clone();
     Part::new(Some(task), file.clone(), rows, move || {
         let reader = Reader::new(task, &root, &options);
-        Ok(not_empty(&file, read(&file, task, reader)?))
+        Ok(not_empty(
+            &file,
+            read(&file, task, reader, options.rows_read.clone())?,
+        ))
     })
 }
 
-fn read(file: &Path, task: Task, reader: Reader) -> Result<Rows, Error> {
+fn read(file: &Path, task: Task, reader: Reader, counter: RowCounter) -> Result<Rows, Error> {
     check_columns(file, task)?;
     let mut builder = builder(file)?.with_batch_size(BATCH_ROWS);
     if media_are_files(file, task, &reader)? {
@@ -116,6 +119,7 @@ fn read(file: &Path, task: Task, reader: Reader) -> Result<Rows, Error> {
     let path = file.to_owned();
     let rows = parquet_rows::rows(file, batches).map(move |row| {
         let row = row?;
+        counter.add();
         reader
             .pair(row.record, row.media)
             .and_then(validated)

@@ -24,7 +24,7 @@ use crate::{
     },
     json_lines,
     place::MediaFolder,
-    record::{Record, text_of, unknown_value, wrong_type},
+    record::{Record, text_of, unknown_value, validated, wrong_type},
 };
 
 pub(crate) fn matches(path: &Path) -> bool {
@@ -54,24 +54,58 @@ fn part(file: PathBuf, options: &OpenOptions) -> Part {
     let rows = json_lines::quick_count(&file).ok().flatten();
     let options = options.clone();
     Part::new(None, file.clone(), rows, move || {
-        let reader = Reader {
-            root: root.clone(),
-            options: options.clone(),
-        };
-        entries::rows_in(&file, Encoding::Lines, move |row| {
-            reader.pair(row.record, row.line).map(Some)
+        let (root, options) = (root.clone(), options.clone());
+        let counter = options.rows_read.clone();
+        entries::rows_in(&file, Encoding::Lines, &counter, move |row| {
+            let mut place = |modality, name: Option<String>| match name {
+                Some(name) => confine::media(&root, &name, modality, &options),
+                None => Err(RowError::Missing),
+            };
+            Reader { place: &mut place }
+                .pair(row.record, row.line)
+                .map(Some)
         })
     })
 }
 
-/// Turns records into pairs.
-struct Reader {
-    root: PathBuf,
-    options: OpenOptions,
+/// Finds the medium of a modality that a record calls by a name.
+type Place<'a> = dyn FnMut(Modality, Option<String>) -> Result<MediaRef, RowError> + 'a;
+
+/// The pair in a record as [`pair_record`] makes it. `place` is asked for each medium, in the order prompt, first
+/// response, second response, …; media that their dataset does not carry are not asked for.
+///
+/// # Errors
+///
+/// [`Error::Row`], at `line` of `file`, when the text is not such a record.
+pub fn pair_of_record(
+    text: &str,
+    file: &Path,
+    line: u64,
+    place: &mut Place<'_>,
+) -> Result<PreferencePair, Error> {
+    let read = || Record::new(serde_json::from_str(text).map_err(RowError::Json)?);
+    read()
+        .and_then(|record| pair_of(record, line, place))
+        .and_then(validated)
+        .map_err(|fault: Fault| fault.at(file, line))
 }
 
-impl Reader {
-    fn pair(&self, mut record: Record, line: u64) -> Result<PreferencePair, Fault> {
+/// The pair in a record.
+pub(crate) fn pair_of(
+    record: Record,
+    line: u64,
+    place: &mut Place<'_>,
+) -> Result<PreferencePair, Fault> {
+    Reader { place }.pair(record, line)
+}
+
+/// Turns records into pairs.
+struct Reader<'a, 'b> {
+    place: &'a mut Place<'b>,
+}
+
+impl Reader<'_, '_> {
+    fn pair(&mut self, mut record: Record, line: u64) -> Result<PreferencePair, Fault> {
         let id = record
             .optional_id("id")?
             .unwrap_or_else(|| line.to_string());
@@ -105,7 +139,7 @@ impl Reader {
         })
     }
 
-    fn responses(&self, record: &mut Record) -> Result<Vec<Response>, Fault> {
+    fn responses(&mut self, record: &mut Record) -> Result<Vec<Response>, Fault> {
         let contents = record.list("responses")?;
         source::few(contents.len()).map_err(|error| error.in_field("responses"))?;
         let models = match record.take("models") {
@@ -126,7 +160,7 @@ impl Reader {
     }
 
     /// The parts in a string or a list of parts.
-    fn parts(&self, value: Value, field: &str) -> Result<Vec<ContentPart>, Fault> {
+    fn parts(&mut self, value: Value, field: &str) -> Result<Vec<ContentPart>, Fault> {
         match value {
             Value::String(text) => Ok(vec![ContentPart::Text(text)]),
             Value::Array(items) => items
@@ -138,7 +172,7 @@ impl Reader {
         }
     }
 
-    fn part(&self, value: Value, field: &str) -> Result<ContentPart, Fault> {
+    fn part(&mut self, value: Value, field: &str) -> Result<ContentPart, Fault> {
         if let Value::String(text) = value {
             return Ok(ContentPart::Text(text));
         }
@@ -160,7 +194,7 @@ impl Reader {
         }
     }
 
-    fn typed_part(&self, record: &mut Record) -> Result<ContentPart, Fault> {
+    fn typed_part(&mut self, record: &mut Record) -> Result<ContentPart, Fault> {
         let kind = record.text("type")?;
         let modality = match kind.as_str() {
             "text" => return Ok(ContentPart::Text(record.text("text")?)),
@@ -173,13 +207,14 @@ impl Reader {
                 return Err(unknown_value(&kind, known).in_field("type"));
             }
         };
-        let name = record.text("path")?;
         let medium = match record.take("absent") {
             Some(Value::Bool(true)) => MediaRef {
                 modality,
-                source: MediaSource::Absent { name },
+                source: MediaSource::Absent {
+                    name: record.text("path")?,
+                },
             },
-            _ => confine::media(&self.root, &name, modality, &self.options)
+            _ => (self.place)(modality, record.optional_text("path")?)
                 .map_err(|error| error.in_field("path"))?,
         };
         Ok(ContentPart::Media(medium))
@@ -236,20 +271,32 @@ pub fn pairs_jsonl<P: Borrow<PreferencePair>>(
 ) -> Result<u64, Error> {
     let root = file.parent().unwrap_or(Path::new(""));
     let media = MediaFolder::beside(root, "media");
-    json_lines::write(file, pairs, |pair| record(pair.borrow(), &media))
+    json_lines::write(file, pairs, |pair| {
+        pair_record(pair.borrow(), &mut |medium| media.place(medium).map(Some))
+    })
 }
 
-fn record(pair: &PreferencePair, media: &MediaFolder) -> Result<Map<String, Value>, Error> {
+/// A pair as a record of our own format, in which `name` says what each medium is called; it is asked in the order
+/// prompt, first response, second response, …
+///
+/// # Errors
+///
+/// Those of `name`.
+pub fn pair_record(
+    pair: &PreferencePair,
+    name: &mut dyn FnMut(&MediaRef) -> Result<Option<String>, Error>,
+) -> Result<Map<String, Value>, Error> {
+    let prompt = content(&pair.prompt, name)?;
     let responses: Vec<Value> = pair
         .responses
         .iter()
-        .map(|response| content(&response.parts, media))
+        .map(|response| content(&response.parts, name))
         .collect::<Result<_, Error>>()?;
     let mut record = Map::new();
     let mut put = |field: &str, value: Value| record.insert(field.to_owned(), value);
     put("id", json!(pair.id));
     put("task", json!(pair.task));
-    put("prompt", content(&pair.prompt, media)?);
+    put("prompt", prompt);
     put("criterion", json!(pair.criterion));
     put("responses", Value::Array(responses));
     if pair
@@ -275,12 +322,20 @@ fn record(pair: &PreferencePair, media: &MediaFolder) -> Result<Map<String, Valu
         put("group", json!(group));
     }
     for (field, value) in &pair.extra {
-        record.entry(field.clone()).or_insert_with(|| value.clone());
+        // A field that is called as one of the pair's own is kept under another name.
+        let free = match record.get(field) {
+            Some(_) => format!("published_{field}"),
+            None => field.clone(),
+        };
+        record.entry(free).or_insert_with(|| value.clone());
     }
     Ok(record)
 }
 
-fn content(parts: &[ContentPart], media: &MediaFolder) -> Result<Value, Error> {
+fn content(
+    parts: &[ContentPart],
+    name: &mut dyn FnMut(&MediaRef) -> Result<Option<String>, Error>,
+) -> Result<Value, Error> {
     if let [ContentPart::Text(text)] = parts {
         return Ok(json!(text));
     }
@@ -289,7 +344,7 @@ fn content(parts: &[ContentPart], media: &MediaFolder) -> Result<Value, Error> {
         .map(|part| match part {
             ContentPart::Text(text) => Ok(json!({"type": "text", "text": text})),
             ContentPart::Media(medium) => {
-                let path = media.place(medium)?;
+                let path = name(medium)?;
                 let mut value = json!({"type": medium.modality, "path": path});
                 if matches!(medium.source, MediaSource::Absent { .. }) {
                     value["absent"] = json!(true);

@@ -75,7 +75,7 @@ fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Preference
         .with_label(majority(&votes));
     pair.source = record.optional_text("motivation_app")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     pair.extra
         .extend(kept.into_iter().map(|(name, vote)| (name.to_owned(), vote)));
     Ok(pair)

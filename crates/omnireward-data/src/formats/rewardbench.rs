@@ -66,7 +66,7 @@ fn pair(
         .with_label(Preference::First);
     pair.source = record.optional_text("subset")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     Ok(pair)
 }
 

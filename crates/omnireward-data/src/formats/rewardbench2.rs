@@ -55,7 +55,7 @@ fn pairs(
     let prompt = record.text("prompt")?;
     let chosen = completions(&mut record, "chosen")?;
     let rejected = completions(&mut record, "rejected")?;
-    let mut extra = record.into_extra();
+    let mut extra = source::extra(record);
     agrees(extra.get("num_correct"), chosen.len(), "num_correct")?;
     agrees(extra.get("num_incorrect"), rejected.len(), "num_incorrect")?;
     extra.insert("item".to_owned(), json!(item));

@@ -61,7 +61,7 @@ fn pairs(
         .optional_text("domain")?
         .unwrap_or_else(|| source.stem());
     let subset = record.optional_text("subset")?;
-    let mut extra = record.into_extra();
+    let mut extra = source::extra(record);
     extra.insert("row".to_owned(), json!(index));
     extra.insert("domain".to_owned(), json!(domain));
     let mut pairs = Vec::with_capacity(STYLES * STYLES);

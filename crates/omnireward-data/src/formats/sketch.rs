@@ -100,6 +100,20 @@ impl Sketch {
         names.iter().all(|name| self.fields.contains_key(*name))
     }
 
+    /// The first of these fields that is not there.
+    pub(crate) fn missing(&self, names: &[&'static str]) -> Option<&'static str> {
+        names
+            .iter()
+            .copied()
+            .find(|name| !self.fields.contains_key(*name))
+    }
+
+    /// The names of the fields, for messages.
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<String> = self.fields.keys().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    }
+
     /// Whether none of these fields is there.
     pub(crate) fn lacks(&self, names: &[&str]) -> bool {
         !names.iter().any(|name| self.fields.contains_key(*name))

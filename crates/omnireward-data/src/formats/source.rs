@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     entries::{self, RawRow},
-    parquet_rows::Blob,
+    parquet_rows::{Blob, Embedded},
     sketch::{Sketch, label_files},
 };
 use crate::{
@@ -91,6 +91,24 @@ impl Source {
             MediaSource::File { path, .. } if !path.exists() => absent(name, modality),
             _ => media,
         })
+    }
+
+    /// The medium in a field: embedded in the row, or named there.
+    pub(crate) fn medium_in(
+        &self,
+        record: &mut Record,
+        media: &Embedded,
+        field: &str,
+        modality: Modality,
+    ) -> Result<MediaRef, Fault> {
+        let medium = match media.get(field).and_then(|blobs| blobs.first()) {
+            Some(blob) => {
+                record.take(field);
+                self.embedded(blob, modality)
+            }
+            None => self.media(&record.text(field)?, modality),
+        };
+        medium.map_err(|error| error.in_field(field))
     }
 
     /// A medium from a parquet column: the embedded bytes where there are any, else the path.
@@ -247,7 +265,9 @@ where
     I::IntoIter: Send + 'static,
 {
     let owned = source.clone();
-    entries::rows(&source.file, move |row| convert(&owned, row))
+    entries::rows(&source.file, &source.options.rows_read, move |row| {
+        convert(&owned, row)
+    })
 }
 
 /// The most responses of one kind to one prompt that are paired: each is compared with each.
@@ -267,6 +287,36 @@ pub(crate) fn take_task(record: &mut Record, task: Task) {
     if record.get("task").is_some_and(|value| value == task.code()) {
         record.take("task");
     }
+}
+
+/// What our own pairs call their fields.
+const PAIR_FIELDS: [&str; 10] = [
+    "id",
+    "task",
+    "prompt",
+    "criterion",
+    "responses",
+    "models",
+    "label",
+    "ranking",
+    "source",
+    "group",
+];
+
+/// The fields that nobody took. Those that our own pairs have under the same name for something else are called
+/// `published_…`, or writing the pair would lose them.
+pub(crate) fn extra(record: Record) -> Map<String, Value> {
+    let rename = |field: String| {
+        if PAIR_FIELDS.contains(&field.as_str()) {
+            format!("published_{field}")
+        } else {
+            field
+        }
+    };
+    let fields = record.into_extra().into_iter();
+    fields
+        .map(|(field, value)| (rename(field), value))
+        .collect()
 }
 
 /// A key that pairs with the same prompt share: a digest of its words and the names of its media.

@@ -107,6 +107,6 @@ fn pair(
     let id = source.id(source::id_of(&mut record, "id")?);
     let label = labels::a_b_or_tie(&mut record, "preferred")?;
     let mut pair = PreferencePair::new(id, Task::T2A, prompt, responses).with_label(label);
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     Ok(pair)
 }

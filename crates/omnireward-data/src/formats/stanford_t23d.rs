@@ -61,7 +61,7 @@ fn pairs(
         prompt,
         criterion: CRITERION.to_owned(),
         source: "stanford-t23d".to_owned(),
-        extra: record.into_extra(),
+        extra: source::extra(record),
     };
     ratings::pairs(item, rated, TieRule::EqualMeans).map_err(|error| error.in_field("models"))
 }

@@ -52,7 +52,7 @@ fn pair(source: &Source, RawRow { mut record, .. }: RawRow) -> Result<Preference
         .with_label(Preference::from_higher(one, two));
     pair.source = record.optional_text("category")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     pair.extra.insert("scores".to_owned(), json!(scores));
     Ok(pair)
 }

@@ -156,7 +156,7 @@ fn pair(
         .with_label(labels::one_two_or_tie(&mut record, "label")?);
     pair.source = question.split(':').next().map(str::to_owned);
     pair.group = Some(question);
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     pair.extra.extend(first.kept.iter().cloned());
     Ok(pair)
 }

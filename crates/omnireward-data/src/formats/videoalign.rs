@@ -76,7 +76,7 @@ fn pairs(
             labels::spelled(&mut record, field, &LABELS)?,
         ));
     }
-    let extra = record.into_extra();
+    let extra = source::extra(record);
     let group = source.id(index);
     Ok(preferences
         .into_iter()

@@ -109,6 +109,7 @@ fn compared(
     let owned = source.clone();
     let mut rows = entries::gathered(
         &source.file,
+        &source.options.rows_read,
         |row| read(source, row),
         |one| one.shared.clone(),
         move |labelled| pairs(&owned, labelled),

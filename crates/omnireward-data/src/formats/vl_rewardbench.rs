@@ -63,7 +63,7 @@ fn pair(
     pair.prompt.insert(0, ContentPart::Media(picture));
     pair.source = record.optional_text("query_source")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
-    pair.extra = record.into_extra();
+    pair.extra = source::extra(record);
     pair.extra
         .insert("subset".to_owned(), Value::from(subset(&pair.id)));
     Ok(pair)

@@ -87,7 +87,8 @@ fn page(input: &ReportInput<'_>) -> Page {
     }
 }
 
-fn browser(views: &PairViews) -> Browser {
+/// The frame of the browser of these pairs.
+pub(super) fn browser(views: &PairViews) -> Browser {
     let tasks: BTreeSet<Task> = views.pairs.iter().map(|pair| pair.task).collect();
     let sources: BTreeSet<&str> = views
         .pairs
@@ -112,16 +113,24 @@ fn browser(views: &PairViews) -> Browser {
 
 fn browser_lead(views: &PairViews) -> String {
     let pairs = words::counted(views.pairs.len() as u64, "pair");
-    let mut text = if views.pairs.iter().any(|pair| pair.prompt.is_some()) {
+    let is_judged = !views.runs.is_empty();
+    let mut text = if !is_judged {
+        format!("{pairs}, drawn at random.")
+    } else if views.pairs.iter().any(|pair| pair.prompt.is_some()) {
         format!("{pairs}, with what the judge saw and said.")
     } else {
         format!("{pairs}. The benchmark was not at hand, so only labels and verdicts are shown.")
     };
     let (shown, all) = views.media_shown();
     if shown < all {
+        let order = if is_judged {
+            ", those of wrong and unreadable pairs first"
+        } else {
+            ""
+        };
         let _ = write!(
             text,
-            " Media left out to keep the file small: {} of {} shown, those of wrong and unreadable pairs first.",
+            " Media left out to keep the file small: {} of {} shown{order}.",
             words::count(shown as u64),
             words::count(all as u64)
         );

@@ -13,6 +13,7 @@ mod page;
 mod pairs;
 mod plot;
 mod sections;
+mod set;
 mod terminal;
 mod training;
 mod words;
@@ -21,7 +22,10 @@ pub use gallery::{MediaContent, MediaView};
 pub use html::html;
 pub use pairs::{
     PairBudget, PairView, PairViews, PartView, ResponseView, RunRows, VerdictView, pair_views,
+    sample_views,
 };
+pub use plot::Spread;
+pub use set::{Bars, SetBlock, SetContent, SetNumber, SetPage, SetSection, set_html};
 pub use terminal::{TerminalOptions, terminal};
 pub use training::{
     HeldOut, HeldOutPoint, HeldOutShare, SeriesUnit, TrainingPage, TrainingSeries, training_html,

@@ -27,10 +27,31 @@ pub(super) struct Fact {
     pub(super) code: bool,
 }
 
+impl Fact {
+    /// A fact to read, from its name and what it is.
+    pub(super) fn words((name, value): &(String, String)) -> Self {
+        Self {
+            name: name.clone(),
+            value: value.clone(),
+            code: false,
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Command {
     pub(super) what: String,
     pub(super) text: String,
+}
+
+impl Command {
+    /// The command that makes again what the page is about.
+    pub(super) fn repeat(text: &str) -> Self {
+        Self {
+            what: "repeat".into(),
+            text: text.to_owned(),
+        }
+    }
 }
 
 /// The frame of the browser of pairs; the pairs themselves are in the island.

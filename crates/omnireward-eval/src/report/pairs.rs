@@ -168,6 +168,27 @@ pub fn pair_views(
     }
 }
 
+/// Prepares pairs that nobody judged, as samples of a set: decodes their media into small pictures and short sounds
+/// within a budget.
+pub fn sample_views(
+    pairs: impl IntoIterator<Item = PreferencePair>,
+    budget: &PairBudget,
+    limits: &Limits,
+) -> PairViews {
+    let pairs: Vec<PreferencePair> = pairs.into_iter().collect();
+    let tasks: HashSet<Task> = pairs.iter().map(|pair| pair.task).collect();
+    let mut gallery = Gallery::new(*budget, *limits, tasks.len());
+    let views = pairs
+        .into_iter()
+        .map(|pair| view_of(pair, &[], &mut gallery))
+        .collect();
+    PairViews {
+        pairs: views,
+        media: gallery.finish(),
+        ..PairViews::default()
+    }
+}
+
 /// A row and the run it belongs to.
 type AskedRow<'a> = (usize, &'a Row);
 type Key = (Task, String);

@@ -29,9 +29,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["omnireward-core", "omnireward-models"],
     ),
     (
+        "omnireward-curate",
+        &["omnireward-core", "omnireward-data", "omnireward-media"],
+    ),
+    (
         "omnireward",
         &[
             "omnireward-core",
+            "omnireward-curate",
             "omnireward-data",
             "omnireward-eval",
             "omnireward-judges",
@@ -54,7 +59,9 @@ const BROUGHT_BY: &[(&str, &[&str])] = &[
     ("openh264", &["omnireward-media"]),
     ("symphonia", &["omnireward-media"]),
     ("gltf", &["omnireward-media"]),
-    ("parquet", &["omnireward-data"]),
+    ("parquet", &["omnireward-data", "omnireward-testkit"]),
+    ("datafusion", &["omnireward-curate"]),
+    ("ballista-core", &["omnireward-curate"]),
     ("rusqlite", &["omnireward-eval"]),
     ("candle-core", &["omnireward-models", "omnireward-train"]),
     ("tokenizers", &["omnireward-models"]),

@@ -4,6 +4,11 @@
 
 mod architecture;
 mod bad_days;
+mod data_build;
+mod data_import;
+mod data_lint;
+#[cfg(feature = "engine")]
+mod data_tables;
 mod embedded;
 mod kills;
 mod model;

@@ -13,6 +13,7 @@ use crate::{
     RowError,
     error::Fault,
     formats::{
+        carried::Carried,
         entries::RawRow,
         source::{self, Source},
         turns::{self, Speaker, Turn},
@@ -25,7 +26,7 @@ pub(super) const DEFAULT_SYSTEM: &str =
     "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
 
 /// A conversation whose placeholders are not yet resolved.
-type Said = Vec<(Speaker, String)>;
+pub(in crate::formats) type Said = Vec<(Speaker, String)>;
 
 pub(super) fn pair(
     source: &Source,
@@ -40,6 +41,7 @@ pub(super) fn pair(
         [&names.messages, &names.chosen, &names.rejected],
         [&declared.tags.role, &declared.tags.content],
     );
+    let carried = Carried::take(&mut record)?;
     let said = conversation(&mut record, declared)?;
     let chosen = answer(&mut record, &declared.columns.chosen, declared)?;
     let rejected = answer(&mut record, &declared.columns.rejected, declared)?;
@@ -53,7 +55,8 @@ pub(super) fn pair(
     let columns = columns(source, declared, &mut record)?;
     let (system, unused_system, said) = without_system(system, said);
     let answers = [chosen, rejected];
-    let mut pair = assembled(id, said, answers, columns, declared)?.with_label(label);
+    let task = carried.as_ref().map_or(declared.task, Carried::task);
+    let mut pair = assembled(id, said, answers, columns, declared, task)?.with_label(label);
     pair.criterion = system
         .filter(|text| text.trim() != DEFAULT_SYSTEM)
         .and_then(Criterion::new);
@@ -63,7 +66,10 @@ pub(super) fn pair(
     if let Some(text) = unused_system {
         pair.extra.insert(names.system.clone(), Value::from(text));
     }
-    pair.extra.extend(record.into_extra());
+    pair.extra.extend(source::extra(record));
+    if let Some(carried) = carried {
+        carried.restore(&mut pair)?;
+    }
     Ok(pair)
 }
 
@@ -250,12 +256,13 @@ fn assembled(
     answers: [String; 2],
     columns: Vec<Column>,
     declared: &Declared,
+    known: Option<Task>,
 ) -> Result<PreferencePair, Fault> {
     let same_answer = answers[0] == answers[1];
     let mut columns = columns.into_iter();
     let shared = match columns.next() {
         None => {
-            if let Some(task) = declared.task.filter(|task| task.is_generation()) {
+            if let Some(task) = known.filter(|task| task.is_generation()) {
                 let field = declared.columns.of(task.response_modality());
                 return Err(RowError::Missing.in_field(field));
             }
@@ -266,7 +273,7 @@ fn assembled(
                 let reason = "a record holds media of one kind only".to_owned();
                 return Err(RowError::Inconsistent(reason).in_field(other.field));
             }
-            match dispatch::place(column, same_answer, declared.task)? {
+            match dispatch::place(column, same_answer, known)? {
                 Placement::Shared(shared) => shared,
                 Placement::BySide {
                     task,
@@ -280,11 +287,11 @@ fn assembled(
         }
     };
     let shared_modality = shared.first().map(|media| media.modality);
-    if let (Some(Task::T2T), Some(modality)) = (declared.task, shared_modality) {
+    if let (Some(Task::T2T), Some(modality)) = (known, shared_modality) {
         let reason = format!("the set is one of T2T, whose prompts hold no {modality}");
         return Err(RowError::Inconsistent(reason).in_field(declared.columns.of(modality)));
     }
-    let task = declared.task.unwrap_or(match shared_modality {
+    let task = known.unwrap_or(match shared_modality {
         None => Task::T2T,
         Some(Modality::Video) => Task::TV2T,
         Some(Modality::Audio) => Task::TA2T,
@@ -298,7 +305,7 @@ fn assembled(
 }
 
 /// A generation sample turned the right way round: the answers' text is the prompt.
-fn generated(
+pub(in crate::formats) fn generated(
     id: String,
     task: Task,
     prompt: String,

@@ -18,15 +18,15 @@ use crate::{RowError, error::Fault};
 
 /// The media column of a record.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Column {
-    pub(super) field: String,
-    pub(super) modality: Modality,
-    pub(super) media: Media,
+pub(in crate::formats) struct Column {
+    pub(in crate::formats) field: String,
+    pub(in crate::formats) modality: Modality,
+    pub(in crate::formats) media: Media,
 }
 
 /// The entries of a media column.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Media {
+pub(in crate::formats) enum Media {
     /// One list for both sides.
     Flat(Vec<MediaRef>),
     /// A list for each side, chosen first.
@@ -35,7 +35,7 @@ pub(super) enum Media {
 
 /// Where the media of a record belong.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Placement {
+pub(in crate::formats) enum Placement {
     /// To the prompt.
     Shared(Vec<MediaRef>),
     /// To the sides: the answers are the generation prompt.
@@ -50,7 +50,7 @@ pub(super) enum Placement {
 }
 
 /// Places the media of one column. `known` is the task of the set, if its name tells.
-pub(super) fn place(
+pub(in crate::formats) fn place(
     column: Column,
     same_answer: bool,
     known: Option<Task>,

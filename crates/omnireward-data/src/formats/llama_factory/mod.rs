@@ -24,11 +24,16 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use self::{
+    convert::{Said, generated},
+    dispatch::{Column, Media, Placement, place},
+};
 pub use write::llama_factory_ranking;
+pub(crate) use write::{declare, laid_out_whole, note_columns};
 
 use self::declared::{DECLARATION, Declared, Form};
 use super::{
-    Entry, entries,
+    Entry, entries, omni_reward_data,
     sketch::{Kind, Sketch},
     source::{self, Source},
 };
@@ -38,7 +43,10 @@ pub(super) const ENTRY: Entry = Entry {
     format: Format::LlamaFactoryRanking,
     looked_for: "`dataset_info.json` that declares a ranking set, or JSON with `conversations`, \
                  `chosen` and `rejected`",
-    matches: |path| sets(path, &OpenOptions::default()).is_ok_and(|sets| !sets.is_empty()),
+    matches: |path| {
+        !omni_reward_data::is_subset(path)
+            && sets(path, &OpenOptions::default()).is_ok_and(|sets| !sets.is_empty())
+    },
     open,
 };
 
@@ -61,19 +69,47 @@ fn part(set: Set, options: &OpenOptions) -> Part {
         file,
         declaration,
     } = set;
-    let rows = entries::quick_count(&file);
-    let mut source = Source::new(file.clone(), false, options);
+    let mut source = Source::new(file, false, options);
     if let Some(folder) = declaration.as_deref().and_then(Path::parent) {
         source.media_folders.insert(0, folder.to_owned());
         source.media_folders.dedup();
     }
+    part_of(source, declared).with_side_files(declaration)
+}
+
+fn part_of(source: Source, declared: Declared) -> Part {
+    let file = source.file.clone();
+    let rows = entries::quick_count(&file);
     Part::new(declared.task, file, rows, move || {
         let declared = declared.clone();
         source::rows(&source, move |source, row| {
             convert::pair(source, &declared, row).map(Some)
         })
     })
-    .with_side_files(declaration)
+}
+
+/// Whether a folder holds files in one of the two forms.
+pub(super) fn is_ranking_folder(folder: &Path) -> bool {
+    !undeclared(folder, &OpenOptions::default()).is_empty()
+}
+
+/// The parts of a folder without a declaration whose set is known by name, with the folders that names of media start from.
+pub(super) fn named_parts(
+    folder: &Path,
+    name: &str,
+    media_folders: &[PathBuf],
+    options: &OpenOptions,
+) -> Vec<Part> {
+    undeclared(folder, options)
+        .into_iter()
+        .map(|set| {
+            let form = set.declared.form;
+            let declared = Declared::usual(name.to_owned(), form);
+            let mut source = Source::new(set.file, false, options);
+            source.media_folders = media_folders.to_vec();
+            part_of(source, declared)
+        })
+        .collect()
 }
 
 /// The sets at a path: those declared there, else files that look like one.

@@ -7,15 +7,17 @@ use std::{
     path::Path,
 };
 
-use omnireward_core::{
-    MediaRef, Modality, Part as ContentPart, Preference, PreferencePair, Response, joined_text,
-};
+use omnireward_core::{MediaRef, Preference, PreferencePair, Response, joined_text};
 use serde_json::{Map, Value, json};
 
 use super::declared::DECLARATION;
 use crate::{
     Error, Format,
-    formats::turns::{self, Speaker, Turn},
+    formats::{
+        carried,
+        laid::{self, Laid, Unfit},
+        turns::{self, Speaker, Turn},
+    },
     place::{MediaFolder, write_whole},
 };
 
@@ -47,7 +49,14 @@ pub fn llama_factory_ranking<P: Borrow<PreferencePair>>(
     let mut columns = Vec::new();
     let mut count = 0;
     for pair in pairs {
-        let record = record(pair.borrow(), &media, &mut columns)?;
+        let pair = pair.borrow();
+        let laid = laid_out(pair).map_err(|unfit| Error::Unwritable {
+            id: pair.id.clone(),
+            format: Format::LlamaFactoryRanking,
+            reason: format!("it has no place for {} (`{}`)", unfit.reason, unfit.field),
+        })?;
+        note_columns(&mut columns, &laid);
+        let record = laid.placed(&media)?;
         let opening: &[u8] = if count == 0 { b"[\n" } else { b",\n" };
         out.write_all(opening)
             .and_then(|()| Ok(serde_json::to_writer(&mut out, &record)?))
@@ -62,8 +71,21 @@ pub fn llama_factory_ranking<P: Borrow<PreferencePair>>(
     Ok(count)
 }
 
+/// Adds the media columns of a record to those that the set has.
+pub(crate) fn note_columns(columns: &mut Vec<&'static str>, laid: &Laid) {
+    for (column, _) in &laid.media {
+        if !columns.contains(column) {
+            columns.push(column);
+        }
+    }
+}
+
 /// Adds the set to the folder's declaration, replacing an older entry of the same name.
-fn declare(folder: &Path, name: &str, media_columns: &[&'static str]) -> Result<(), Error> {
+pub(crate) fn declare(
+    folder: &Path,
+    name: &str,
+    media_columns: &[&'static str],
+) -> Result<(), Error> {
     let file = folder.join(DECLARATION);
     let mut sets: Map<String, Value> = if file.exists() {
         let opened = File::open(&file).map_err(Error::reading(&file))?;
@@ -94,61 +116,53 @@ fn declare(folder: &Path, name: &str, media_columns: &[&'static str]) -> Result<
     write_whole(&file, (text + "\n").as_bytes())
 }
 
-fn record(
-    pair: &PreferencePair,
-    folder: &MediaFolder,
-    columns: &mut Vec<&'static str>,
-) -> Result<Map<String, Value>, Error> {
-    let refused = |reason: &str| Error::Unwritable {
-        id: pair.id.clone(),
-        format: Format::LlamaFactoryRanking,
-        reason: reason.to_owned(),
-    };
-    let [first, second] = &pair.responses[..] else {
-        return Err(refused("it compares two responses"));
-    };
-    let (chosen, rejected, label) = match pair.label {
-        Some(Preference::First) => (first, second, 1),
-        Some(Preference::Second) => (second, first, 1),
-        Some(Preference::Tie) => (first, second, 0),
-        None => return Err(refused("it has no place for unlabelled pairs")),
-    };
-    let written = if pair.task.is_generation() {
-        generated(pair, chosen, rejected)
-    } else {
-        understood(pair, chosen, rejected)
+/// The record of a pair. Nothing of it is placed yet.
+pub(crate) fn laid_out(pair: &PreferencePair) -> Result<Laid, Unfit> {
+    let (first, second, label) = laid::two(pair)?;
+    let (chosen, rejected) = match label {
+        Preference::First | Preference::Tie => (first, second),
+        Preference::Second => (second, first),
     };
     let Written {
         mut conversations,
         answers,
         media,
-    } = written.map_err(refused)?;
+    } = if pair.task.is_generation() {
+        generated(pair, chosen, rejected)?
+    } else {
+        understood(pair, chosen, rejected)?
+    };
     if let Some(criterion) = &pair.criterion {
         conversations.insert(0, json!({ "from": "system", "value": &**criterion }));
     }
-    let mut record = Map::new();
-    let mut put = |field: &str, value: Value| record.insert(field.to_owned(), value);
-    put("id", json!(pair.id));
-    put("conversations", Value::Array(conversations));
+    let mut laid = Laid::default();
+    laid.put("id", json!(pair.id));
+    laid.put("conversations", Value::Array(conversations));
     let [chosen, rejected] = answers;
-    put("chosen", json!({ "from": "gpt", "value": chosen }));
-    put("rejected", json!({ "from": "gpt", "value": rejected }));
+    laid.put("chosen", json!({ "from": "gpt", "value": chosen }));
+    laid.put("rejected", json!({ "from": "gpt", "value": rejected }));
     if let Some(first) = media.first() {
-        let column = column(first.modality).ok_or_else(|| refused("it has no place for meshes"))?;
+        let column = laid::column(first.modality)?;
         if media.iter().any(|one| one.modality != first.modality) {
-            return Err(refused("it holds media of one kind a record"));
+            return Err(Unfit::new("prompt", "media of several kinds"));
         }
-        if !columns.contains(&column) {
-            columns.push(column);
-        }
-        let names: Vec<String> = media
-            .iter()
-            .map(|one| folder.place(one))
-            .collect::<Result<_, _>>()?;
-        put(column, json!(names));
+        laid.media.push((column, media));
     }
-    put("label", json!(label));
-    Ok(record)
+    laid.put("label", json!(i32::from(label != Preference::Tie)));
+    Ok(laid)
+}
+
+/// As [`laid_out`], carrying along what the form has no columns for.
+pub(crate) fn laid_out_whole(pair: &PreferencePair) -> Result<Laid, Unfit> {
+    let mut laid = laid_out(pair)?;
+    let (prompt, responses) = if pair.task.is_generation() {
+        (laid::generation_prompt_again(pair), laid::sides_again(pair))
+    } else {
+        let prompt = laid::prompt_again(turns::turns_of(pair), laid::retagged);
+        (prompt, laid::answers_again(pair))
+    };
+    laid.put(carried::COLUMN, carried::text(pair, &prompt, &responses));
+    Ok(laid)
 }
 
 /// The parts of a record that depend on the kind of task.
@@ -162,21 +176,35 @@ fn understood(
     pair: &PreferencePair,
     chosen: &Response,
     rejected: &Response,
-) -> Result<Written, &'static str> {
-    if [chosen, rejected].into_iter().any(has_media) {
-        return Err("its answers hold nothing but text");
-    }
+) -> Result<Written, Unfit> {
+    let answers = [laid::words(chosen)?, laid::words(rejected)?];
     let mut media = Vec::new();
     let mut conversations = Vec::new();
-    for Turn { speaker, parts } in turns::turns_of(pair) {
+    let turns = turns::turns_of(pair);
+    let expected = [Speaker::User, Speaker::Assistant].into_iter().cycle();
+    let alternate = turns
+        .iter()
+        .zip(expected)
+        .all(|(turn, speaker)| turn.speaker == speaker || turn.speaker == Speaker::System);
+    if !alternate || turns.len().is_multiple_of(2) {
+        return Err(Unfit::new(
+            "prompt",
+            "turns that do not alternate and end with the user's",
+        ));
+    }
+    for Turn { speaker, parts } in turns {
         let from = match speaker {
-            Speaker::System => return Err("its system turn is the criterion"),
+            Speaker::System => {
+                return Err(Unfit::new(
+                    "prompt",
+                    "a system turn, where the criterion stands",
+                ));
+            }
             Speaker::User => "human",
             Speaker::Assistant => "gpt",
         };
-        conversations.push(json!({ "from": from, "value": tagged(&parts, &mut media)? }));
+        conversations.push(json!({ "from": from, "value": laid::tagged(&parts, &mut media)? }));
     }
-    let answers = [joined_text(&chosen.parts), joined_text(&rejected.parts)];
     Ok(Written {
         conversations,
         answers,
@@ -184,64 +212,21 @@ fn understood(
     })
 }
 
-fn has_media(response: &Response) -> bool {
-    response.parts.iter().any(|part| part.as_media().is_some())
-}
-
-/// The words of parts, with placeholders for media.
-fn tagged(parts: &[ContentPart], media: &mut Vec<MediaRef>) -> Result<String, &'static str> {
-    let has_media = parts.iter().any(|part| part.as_media().is_some());
-    let mut text = String::new();
-    let mut after_words = false;
-    for part in parts {
-        match part {
-            ContentPart::Text(words) => {
-                if has_media && turns::TAGS.iter().any(|tag| words.contains(tag)) {
-                    return Err("its words hold a placeholder, which would be taken for a medium");
-                }
-                if after_words {
-                    text.push('\n');
-                }
-                text.push_str(words);
-                after_words = true;
-            }
-            ContentPart::Media(medium) => {
-                text.push_str(turns::tag(medium.modality).ok_or("it has no place for meshes")?);
-                media.push(medium.clone());
-                after_words = false;
-            }
-        }
-    }
-    Ok(text)
-}
-
 fn generated(
     pair: &PreferencePair,
     chosen: &Response,
     rejected: &Response,
-) -> Result<Written, &'static str> {
-    let side = |response: &Response| -> Vec<MediaRef> {
-        [&pair.prompt, &response.parts]
-            .into_iter()
-            .flatten()
-            .filter_map(ContentPart::as_media)
-            .cloned()
-            .collect()
-    };
-    let has_text = |response: &Response| {
-        let mut texts = response.parts.iter().filter_map(ContentPart::as_text);
-        texts.any(|text| !text.is_empty())
-    };
-    if has_text(chosen) || has_text(rejected) {
-        return Err("its generated sides hold nothing but media");
-    }
-    let (chosen, rejected) = (side(chosen), side(rejected));
+) -> Result<Written, Unfit> {
+    let (chosen, rejected) = (laid::side(pair, chosen)?, laid::side(pair, rejected)?);
     if chosen.len() != rejected.len() {
-        return Err("its sides hold equally many media");
+        return Err(Unfit::new(
+            "responses",
+            "sides with different numbers of media",
+        ));
     }
     let mut human = String::new();
     for medium in &chosen {
-        human.push_str(turns::tag(medium.modality).ok_or("it has no place for meshes")?);
+        human.push_str(laid::tag(medium.modality)?);
     }
     let prompt = joined_text(&pair.prompt);
     Ok(Written {
@@ -249,13 +234,4 @@ fn generated(
         answers: [prompt.clone(), prompt],
         media: [chosen, rejected].concat(),
     })
-}
-
-const fn column(modality: Modality) -> Option<&'static str> {
-    match modality {
-        Modality::Image => Some("images"),
-        Modality::Video => Some("videos"),
-        Modality::Audio => Some("audios"),
-        Modality::Text | Modality::Mesh => None,
-    }
 }

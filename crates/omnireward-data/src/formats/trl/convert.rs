@@ -10,6 +10,7 @@ use crate::{
     RowError,
     error::Fault,
     formats::{
+        carried::Carried,
         entries::RawRow,
         parquet_rows::Embedded,
         source::{self, Source},
@@ -52,11 +53,14 @@ pub(super) fn pair(
     let rejected =
         content(record.value("rejected")?).map_err(|error| error.in_field("rejected"))?;
     let images = images(source, &mut record, &media)?;
-    let criterion = record.optional_text("criterion")?;
+    let carried = Carried::take(&mut record)?;
+    let criterion = record
+        .optional_text("criterion")?
+        .or_else(|| carried.as_ref()?.criterion().map(str::to_owned));
     let id = record
         .optional_id("id")?
         .unwrap_or_else(|| index.to_string());
-    let (mut prompt, answers) = split(&mut record, chosen, rejected)?;
+    let (mut prompt, answers) = split(&mut record, chosen, rejected, images.len())?;
     if criterion.is_some()
         && prompt
             .first()
@@ -73,7 +77,10 @@ pub(super) fn pair(
     pair.source = record.optional_text("source")?;
     pair.group = Some(source::prompt_group(&pair.prompt));
     pair.extra.extend(unread);
-    pair.extra.extend(record.into_extra());
+    pair.extra.extend(source::extra(record));
+    if let Some(carried) = carried {
+        carried.restore(&mut pair)?;
+    }
     Ok(pair)
 }
 
@@ -145,9 +152,12 @@ fn split(
     record: &mut Record,
     chosen: Content,
     rejected: Content,
+    images: usize,
 ) -> Result<(Vec<Message>, [String; 2]), Fault> {
     match (chosen, rejected) {
-        (Content::Text(chosen), Content::Text(rejected)) => split_texts(record, chosen, rejected),
+        (Content::Text(chosen), Content::Text(rejected)) => {
+            split_texts(record, chosen, rejected, images)
+        }
         (Content::Messages(chosen), Content::Messages(rejected)) => {
             split_messages(record, chosen, rejected)
         }
@@ -162,10 +172,14 @@ fn split_texts(
     record: &mut Record,
     chosen: String,
     rejected: String,
+    images: usize,
 ) -> Result<(Vec<Message>, [String; 2]), Fault> {
     if let Some(prompt) = record.take("prompt") {
-        let prompt = content(prompt).map_err(|error| error.in_field("prompt"))?;
-        return Ok((messages(prompt), [chosen, rejected]));
+        let prompt = match content(prompt).map_err(|error| error.in_field("prompt"))? {
+            Content::Text(text) => vec![said_with_places(&text, images)],
+            messages @ Content::Messages(_) => self::messages(messages),
+        };
+        return Ok((prompt, [chosen, rejected]));
     }
     let shared = shared_text(&chosen, &rejected);
     let answers = [&chosen, &rejected].map(|side| side[shared..].trim_start().to_owned());
@@ -208,6 +222,27 @@ fn said(text: &str) -> Message {
     Message {
         speaker: Speaker::User,
         parts: vec![Some(text.to_owned())],
+    }
+}
+
+/// A prompt of words in which as many placeholders stand as there are images.
+fn said_with_places(text: &str, images: usize) -> Message {
+    const PLACE: &str = turns::TAGS[0];
+    if images == 0 || text.matches(PLACE).count() != images {
+        return said(text);
+    }
+    let mut parts = Vec::new();
+    for (place, words) in text.split(PLACE).map(str::trim).enumerate() {
+        if place > 0 {
+            parts.push(None);
+        }
+        if !words.is_empty() {
+            parts.push(Some(words.to_owned()));
+        }
+    }
+    Message {
+        speaker: Speaker::User,
+        parts,
     }
 }
 
@@ -280,6 +315,20 @@ fn placed(messages: Vec<Message>, images: Vec<MediaRef>) -> Result<Vec<Turn>, Ro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn placeholders_are_places_when_there_are_as_many_as_images() {
+        let parts = |text: &str, images| said_with_places(text, images).parts;
+        let words = |text: &str| Some(text.to_owned());
+        assert_eq!(parts("<image>\nWhat?", 1), [None, words("What?")]);
+        assert_eq!(
+            parts("What is <image> to <image>?", 2),
+            [words("What is"), None, words("to"), None, words("?")]
+        );
+        for images in [0, 2] {
+            assert_eq!(parts("<image> tags", images), [words("<image> tags")]);
+        }
+    }
 
     #[test]
     fn an_implied_prompt_ends_at_a_space_or_at_the_assistants_cue() {

@@ -8,20 +8,28 @@
 //! * A list that repeats the prompt's messages before the answer is read as an implied prompt; a
 //!   `prompt` string beside it stays in `extra`.
 //! * `images` (or `image`) holds file names or, in parquet, pictures. They take the places of
-//!   `{"type": "image"}` parts in the prompt; images without a place come first.
+//!   `{"type": "image"}` parts in the prompt; images without a place come first. In a prompt that is a
+//!   string, as many `<image>` as there are images are such places too (OmniAlign-V-DPO has them).
 //! * Our own writer puts the criterion in a system message and repeats it in a `criterion`
 //!   column; such a system message is read as the criterion. Any other system message is part of
 //!   the prompt.
+//!
+//! * The column `omnireward`, where it is there, [carries](super::carried) what the form has no columns for.
+//!
+//! OpenRLHF's conversations are the form with an implied prompt.
 //!
 //! The chosen side is the first response. A pair's id is its `id`, else its row, from 0; pairs
 //! with one prompt share a group.
 
 mod convert;
+mod tables;
 mod write;
 
 use omnireward_core::Task;
 
+pub(crate) use tables::TrlTables;
 pub use write::trl_preference;
+pub(crate) use write::{laid_out_conversations, laid_out_whole};
 
 use super::{
     Entry,
@@ -47,7 +55,7 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 /// Fields that records of other formats with `chosen` and `rejected` have.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
     "conversations",
     "instruction",
     "chosen_model",
@@ -56,6 +64,7 @@ const OTHERS: [&str; 8] = [
     "levels",
     "responses",
     "score_chosen",
+    "question",
 ];
 
 fn recognises(sketch: &Sketch) -> bool {

@@ -161,7 +161,7 @@ class Browser {
     this.data.pairs.forEach((pair, index) => {
       if (task && pair.t !== task) return;
       if (source && this.word(pair.s) !== source) return;
-      if (this.verdicts(pair).length === 0) return;
+      if (this.data.runs.length && this.verdicts(pair).length === 0) return;
       if (outcome && !this.outcomes(pair).has(outcome)) return;
       if (words.length && !words.every((word) => this.text(index).includes(word))) return;
       this.found.push(index);
@@ -231,7 +231,7 @@ class Browser {
     top.append(element("span", "tag", pair.t));
     const found = this.outcomes(pair);
     const worst = ["unread", "wrong", "right", "none"].find((o) => found.has(o)) ?? "none";
-    top.append(this.badge(worst));
+    if (this.data.runs.length) top.append(this.badge(worst));
     if (found.has("flips")) top.append(element("span", "", "⇄ order"));
     top.append(element("span", "id", pair.i));
     const prompt = (pair.p ?? []).find((part) => typeof part === "number");
@@ -265,9 +265,11 @@ class Browser {
       nodes.push(block);
     }
     nodes.push(...this.sides(pair));
-    const verdicts = element("div");
-    verdicts.append(this.title("Verdicts"), ...this.verdicts(pair).map((v) => this.verdict(pair, v)));
-    nodes.push(verdicts);
+    if (this.data.runs.length) {
+      const verdicts = element("div");
+      verdicts.append(this.title("Verdicts"), ...this.verdicts(pair).map((v) => this.verdict(pair, v)));
+      nodes.push(verdicts);
+    }
     return nodes;
   }
 

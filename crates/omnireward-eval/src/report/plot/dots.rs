@@ -1,7 +1,7 @@
 use super::{
     Estimate,
     scale::{Scale, widened},
-    svg::{Anchor, Svg, fit},
+    svg::{Anchor, Svg, fit, name_width},
 };
 
 /// What the numbers of a plot are.
@@ -81,7 +81,7 @@ pub(crate) fn dots(plot: &DotPlot, width: f64) -> String {
     if plot.rows.is_empty() || plot.series.is_empty() {
         return String::new();
     }
-    let label_width = label_width(plot, width);
+    let label_width = name_width(plot.rows.iter(), width);
     let row_height = LINE.mul_add(plot.series.len() as f64, ROW_GAP);
     let references = if plot.references.is_empty() {
         0.0
@@ -120,16 +120,6 @@ pub(crate) fn dots(plot: &DotPlot, width: f64) -> String {
         }
     }
     svg.finish()
-}
-
-fn label_width(plot: &DotPlot, width: f64) -> f64 {
-    let longest = plot
-        .rows
-        .iter()
-        .map(|row| row.chars().count())
-        .max()
-        .unwrap_or(0);
-    (longest as f64 * 7.2 + 6.0).clamp(38.0, width * 0.34)
 }
 
 /// What has to be visible, widened to round numbers: all of the intervals and the reference lines.

@@ -14,3 +14,11 @@ pub(crate) fn legend_mark(series: usize, mark: Mark) -> String {
     );
     svg.finish()
 }
+
+/// The colour of a bar's part, for a legend.
+pub(crate) fn swatch(series: usize) -> String {
+    let mut svg = Svg::new(14.0, 14.0, "");
+    let class = format!("fill s{}", series % super::SERIES);
+    svg.rect((1.0, 1.0), (12.0, 12.0), &class, 2.0);
+    svg.finish()
+}

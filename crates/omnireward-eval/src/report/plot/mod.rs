@@ -5,21 +5,26 @@
 //! never written: a missing or unusable estimate is left out or shown as a dash.
 
 mod bar;
+mod bars;
 mod confusion;
 mod curve;
 mod dots;
 mod legend;
 mod lines;
 mod scale;
+mod spread;
 mod status;
 mod svg;
 
 pub(crate) use bar::{bar, spark};
+pub(crate) use bars::{BarLengths, BarPlot, bars};
 pub(crate) use confusion::{Confusion, confusion};
 pub(crate) use curve::{Curve, curve};
 pub(crate) use dots::{DotPlot, DotSeries, Mark, Unit, dots};
-pub(crate) use legend::legend_mark;
+pub(crate) use legend::{legend_mark, swatch};
 pub(crate) use lines::{Line, LinePlot, Look, Values, extent_of_lines, line_plot};
+pub use spread::Spread;
+pub(crate) use spread::{SpreadPlot, spreads};
 pub(crate) use status::{Segment, status};
 
 /// A value in 0 to 1 (or a difference of two such values), with an interval where one is known.

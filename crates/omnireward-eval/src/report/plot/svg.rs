@@ -181,6 +181,12 @@ pub(super) fn fit(label: &str, pixels: f64) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// Room for the names of a figure's rows, in pixels.
+pub(super) fn name_width<'a>(names: impl Iterator<Item = &'a String>, width: f64) -> f64 {
+    let longest = names.map(|name| name.chars().count()).max().unwrap_or(0);
+    (longest as f64 * 7.2 + 6.0).clamp(38.0, width * 0.34)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

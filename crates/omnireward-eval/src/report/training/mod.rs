@@ -117,8 +117,8 @@ pub fn training_html(training: &TrainingPage) -> String {
         kind: "training report",
         title: training.title.clone(),
         subtitle: training.subtitle.clone(),
-        facts: training.facts.iter().map(fact).collect(),
-        commands: (training.command.as_deref().map(command).into_iter()).collect(),
+        facts: training.facts.iter().map(Fact::words).collect(),
+        commands: (training.command.as_deref().map(Command::repeat).into_iter()).collect(),
         settings: None,
         notes: training.notes.clone(),
         sections,
@@ -149,21 +149,6 @@ fn headline(training: &TrainingPage) -> Section {
         lead: "Accuracy on pairs that are held out and whose label is not a tie, with its 95% interval.".into(),
         tiles: held_out.chain(loss).collect::<Vec<Tile>>(),
         ..Section::default()
-    }
-}
-
-fn fact((name, value): &(String, String)) -> Fact {
-    Fact {
-        name: name.clone(),
-        value: value.clone(),
-        code: false,
-    }
-}
-
-fn command(text: &str) -> Command {
-    Command {
-        what: "repeat".into(),
-        text: text.to_owned(),
     }
 }
 
