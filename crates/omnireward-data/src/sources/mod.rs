@@ -1,7 +1,7 @@
 //! The published preference sets that Omni-RewardData is made of: where each is, what is read of it, and how its rows
 //! become pairs.
 //!
-//! A source is one of the formats that [`open`](crate::open) knows, with a name and, where several sets have one format
+//! A source is one of the formats that [`open`] knows, with a name and, where several sets have one format
 //! (Skywork-Reward-Preference and OmniAlign-V-DPO are TRL preference data), the columns that it must have. [`import()`]
 //! turns a source into our own pairs.
 //!
@@ -75,7 +75,7 @@ impl Source {
     /// # Errors
     ///
     /// [`Error::MissingColumn`] when the label files at `path` lack a column of the source, and otherwise as
-    /// [`open`](crate::open).
+    /// [`open`].
     pub fn open(&self, path: &Path, options: &OpenOptions) -> Result<Dataset, Error> {
         let options = OpenOptions {
             format: Some(self.format),

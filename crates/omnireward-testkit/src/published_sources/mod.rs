@@ -64,7 +64,7 @@ pub fn write(folder: &Path, name: &str, pairs: u64, seed: u64) {
     rows::write(folder, Source::named(name), pairs, seed);
 }
 
-/// As [`write`], and makes every file that the records name: small pictures, and clips that are animated pictures.
+/// As [`write()`], and makes every file that the records name: small pictures, and clips that are animated pictures.
 pub fn write_with_media(folder: &Path, name: &str, pairs: u64, seed: u64) {
     let source = Source::named(name);
     rows::write(folder, source, pairs, seed);
