@@ -24,7 +24,11 @@ use omnireward_core::Modality;
 use omnireward_curate::signature::of_modality;
 use omnireward_media::Limits;
 
-const ROUNDS: usize = 7;
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ROUNDS: usize = 9;
 
 fn main() {
     let folder = std::env::args()

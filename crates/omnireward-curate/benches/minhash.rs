@@ -141,7 +141,9 @@ fn generate(file: &Path, pairs: u64) -> u64 {
                 copies += 1;
                 let mut texts = recent[dice.roll(recent.len())].clone();
                 if kind > 0 {
-                    texts.iter_mut().for_each(|text| change(text, &mut dice));
+                    for text in &mut texts {
+                        change(text, &mut dice);
+                    }
                 }
                 texts
             }

@@ -22,8 +22,9 @@ use omnireward_curate::{
     mix::{MixRecipe, mix},
 };
 use omnireward_data::{
-    Dataset, OpenOptions,
+    OpenOptions,
     export::{ExportOptions, Target, export},
+    open,
 };
 use omnireward_testkit::published_sources;
 use serde_json::json;
@@ -80,7 +81,7 @@ fn ours(folder: &Path) {
     seconds.insert("mix".to_owned(), json!(started.elapsed().as_secs_f64()));
     for form in FORMS {
         let started = Instant::now();
-        let dataset = Dataset::open(&mixture, &OpenOptions::default()).unwrap();
+        let dataset = open(&mixture, &OpenOptions::default()).unwrap();
         let options = ExportOptions {
             drop_unfit: true,
             ..ExportOptions::default()

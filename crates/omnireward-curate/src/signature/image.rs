@@ -154,33 +154,27 @@ impl Reduced {
                 colours: [128; 8],
             };
         }
-        let across = Cuts::new(width);
-        let down = Cuts::new(height);
-        let mut rows = RowSums::new(width);
-        let mut running = vec![0.0; REDUCED];
+        let (across, down) = (Cuts::new(width), Cuts::new(height));
+        let mut above = Above::new(3 * width);
+        let mut upper_half = None;
         let mut lines = Vec::with_capacity(REDUCED + 1);
-        let mut next = 0;
-        for (y, row) in picture.as_raw().chunks_exact(3 * width).enumerate() {
-            rows.read(row, &across, usize::from(2 * y >= height));
-            while next <= REDUCED && down.whole[next] == y {
-                let share = down.part[next];
-                let cells = running.iter().zip(&rows.cells);
-                lines.push(
-                    cells
-                        .map(|(sum, cell)| sum + share * cell)
-                        .collect::<Vec<f64>>(),
-                );
-                next += 1;
+        let rows = picture.as_raw().chunks_exact(3 * width);
+        let last = rows.clone().next_back().unwrap_or_default();
+        for (y, row) in rows.enumerate() {
+            if y == height.div_ceil(2) {
+                upper_half = Some(above.sums().to_vec());
             }
-            for (sum, cell) in running.iter_mut().zip(&rows.cells) {
-                *sum += cell;
+            while down.whole.get(lines.len()) == Some(&y) {
+                lines.push(across.luminance(above.sums(), row, down.part[lines.len()]));
             }
+            above.add(row);
         }
-        lines.resize(REDUCED + 1, running);
+        let all = above.sums();
+        lines.push(across.luminance(all, last, 0));
         let cell = (width * height) as f64 / (REDUCED * REDUCED) as f64;
         Self {
             sums: integral(&lines, cell),
-            colours: rows.colours(),
+            colours: colours(upper_half.as_deref().unwrap_or(all), all, height),
         }
     }
 
@@ -222,7 +216,8 @@ impl Reduced {
 /// Where a side is cut into 128 equal parts: whole pixels before each cut, and the part of the next.
 struct Cuts {
     whole: Vec<usize>,
-    part: Vec<f64>,
+    /// In 128ths.
+    part: Vec<u32>,
 }
 
 impl Cuts {
@@ -230,80 +225,112 @@ impl Cuts {
         let cuts = (0..=REDUCED).map(|cut| cut * length);
         Self {
             whole: cuts.clone().map(|cut| cut / REDUCED).collect(),
-            part: cuts
-                .map(|cut| (cut % REDUCED) as f64 / REDUCED as f64)
-                .collect(),
-        }
-    }
-}
-
-/// Sums of one row of pixels after the other.
-struct RowSums {
-    /// Luminance of the pixels so far, and one place more.
-    before: Vec<u32>,
-    /// Luminance in each of the 128 parts of the row last read.
-    cells: Vec<f64>,
-    /// Sums of red, green and blue, and the number of pixels, in each quarter.
-    quarters: [[u64; 4]; 4],
-}
-
-impl RowSums {
-    fn new(width: usize) -> Self {
-        Self {
-            before: vec![0; width + 1],
-            cells: vec![0.0; REDUCED],
-            quarters: [[0; 4]; 4],
+            part: cuts.map(|cut| (cut % REDUCED) as u32).collect(),
         }
     }
 
-    fn read(&mut self, row: &[u8], across: &Cuts, lower: usize) {
+    /// The luminance in each of the 128 parts of a line: sums of the rows above, and 128ths of the next row.
+    fn luminance(&self, above: &[u32], row: &[u8], share: u32) -> Vec<f64> {
+        let width = self.whole[REDUCED];
+        let parts = REDUCED as u64;
         let mut sum = 0;
-        for (before, pixel) in self.before[1..].iter_mut().zip(row.chunks_exact(3)) {
+        let mut before = vec![0; width + 1];
+        let pixels = above.chunks_exact(3).zip(row.chunks_exact(3));
+        for (before, (above, pixel)) in before[1..].iter_mut().zip(pixels) {
             // The weights of ITU-R BT.601 in 256ths.
-            sum += 77 * u32::from(pixel[0]) + 150 * u32::from(pixel[1]) + 29 * u32::from(pixel[2]);
+            let [red, green, blue] = [0, 1, 2].map(|index| u64::from(above[index]));
+            let whole = 77 * red + 150 * green + 29 * blue;
+            let [red, green, blue] = [0, 1, 2].map(|index| u32::from(pixel[index]));
+            let next = share * (77 * red + 150 * green + 29 * blue);
+            sum += parts * whole + u64::from(next);
             *before = sum;
         }
-        let width = self.before.len() - 1;
-        let at = |cut: usize| {
-            let whole = across.whole[cut];
-            let next = self.before[(whole + 1).min(width)];
-            let sum = self.before[whole];
-            f64::from(sum) + across.part[cut] * f64::from(next - sum)
-        };
-        let mut last = 0.0;
-        for (index, cell) in self.cells.iter_mut().enumerate() {
-            let sum = at(index + 1);
-            *cell = (sum - last) / 256.0;
-            last = sum;
-        }
-        let middle = 3 * (width / 2);
-        for (side, half) in [&row[..middle], &row[middle..]].into_iter().enumerate() {
-            let quarter = &mut self.quarters[2 * lower + side];
-            let mut sums = [0_u32; 3];
-            for pixel in half.chunks_exact(3) {
-                for (sum, channel) in sums.iter_mut().zip(pixel) {
-                    *sum += u32::from(*channel);
-                }
-            }
-            for (total, sum) in quarter.iter_mut().zip(sums) {
-                *total += u64::from(sum);
-            }
-            quarter[3] += half.len() as u64 / 3;
+        let cuts: Vec<u64> = self
+            .whole
+            .iter()
+            .zip(&self.part)
+            .map(|(&whole, &part)| {
+                let next = before[(whole + 1).min(width)];
+                parts * before[whole] + u64::from(part) * (next - before[whole])
+            })
+            .collect();
+        let unit = (256 * parts * parts) as f64;
+        cuts.windows(2)
+            .map(|pair| (pair[1] - pair[0]) as f64 / unit)
+            .collect()
+    }
+}
+
+/// Each channel of each column, summed over rows.
+struct Above {
+    sums: Vec<u32>,
+    /// Of the last rows, which are not in `sums` yet: small numbers are added faster.
+    recent: Vec<u16>,
+    rows: u16,
+}
+
+impl Above {
+    fn new(channels: usize) -> Self {
+        Self {
+            sums: vec![0; channels],
+            recent: vec![0; channels],
+            rows: 0,
         }
     }
 
-    /// The mean blue and red difference (BT.601) of each quarter.
-    fn colours(&self) -> [u8; 8] {
-        let mut colours = [128; 8];
-        for (pair, [red, green, blue, count]) in colours.chunks_exact_mut(2).zip(self.quarters) {
-            let mean = |sum: u64| sum as f64 / count.max(1) as f64;
-            let (red, green, blue) = (mean(red), mean(green), mean(blue));
-            let luminance = 0.299 * red + 0.587 * green + 0.114 * blue;
-            pair[0] = (128.0 + 0.564 * (blue - luminance)).round() as u8;
-            pair[1] = (128.0 + 0.713 * (red - luminance)).round() as u8;
+    fn add(&mut self, row: &[u8]) {
+        for (sum, value) in self.recent.iter_mut().zip(row) {
+            *sum += u16::from(*value);
         }
-        colours
+        self.rows += 1;
+        if self.rows == u16::MAX / 255 {
+            self.sums();
+        }
     }
+
+    fn sums(&mut self) -> &[u32] {
+        if self.rows > 0 {
+            for (sum, recent) in self.sums.iter_mut().zip(&mut self.recent) {
+                *sum += u32::from(std::mem::take(recent));
+            }
+            self.rows = 0;
+        }
+        &self.sums
+    }
+}
+
+/// The mean blue and red difference (BT.601) of each quarter, from the sums of each column's channels over the upper half
+/// of the rows and over all.
+fn colours(upper_half: &[u32], all: &[u32], height: usize) -> [u8; 8] {
+    let width = all.len() / 3;
+    let upper_rows = height.div_ceil(2);
+    let mut colours = [128; 8];
+    for (quarter, pair) in colours.chunks_exact_mut(2).enumerate() {
+        let is_lower = quarter >= 2;
+        let columns = if quarter % 2 == 0 {
+            0..width / 2
+        } else {
+            width / 2..width
+        };
+        let rows = if is_lower {
+            height - upper_rows
+        } else {
+            upper_rows
+        };
+        let count = (rows * columns.len()).max(1) as f64;
+        let [red, green, blue] = [0, 1, 2].map(|channel| {
+            let sums = columns.clone().map(|column| {
+                let index = 3 * column + channel;
+                let rest = all[index] - upper_half[index];
+                u64::from(if is_lower { rest } else { upper_half[index] })
+            });
+            sums.sum::<u64>() as f64 / count
+        });
+        let luminance = 0.299 * red + 0.587 * green + 0.114 * blue;
+        pair[0] = (128.0 + 0.564 * (blue - luminance)).round() as u8;
+        pair[1] = (128.0 + 0.713 * (red - luminance)).round() as u8;
+    }
+    colours
 }
 
 /// Sums from the upper left, of lines that are sums from above already.

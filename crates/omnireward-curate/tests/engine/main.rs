@@ -154,7 +154,7 @@ fn edited(text: &str, edits: usize, dice: &mut Dice) -> String {
 /// A pair with `share` of the words of each text edited.
 fn edited_pair(pair: &PreferencePair, id: &str, share: f64, dice: &mut Dice) -> PreferencePair {
     let mut copy = pair.clone();
-    copy.id = id.to_owned();
+    id.clone_into(&mut copy.id);
     let parts = copy
         .responses
         .iter_mut()

@@ -33,20 +33,16 @@ fn told_apart(pair: &PreferencePair) -> (PreferencePair, Vec<Vec<u8>>) {
         .iter_mut()
         .map(|response| &mut response.parts);
     for part in std::iter::once(&mut pair.prompt).chain(responses).flatten() {
-        if let Part::Media(medium) = part {
-            if let MediaSource::File { name, .. }
-            | MediaSource::Bytes {
-                name: Some(name), ..
-            } = &medium.source
-            {
-                let name = name.clone();
-                bytes.push(
-                    omnireward_media::read(medium, &omnireward_media::Limits::default())
-                        .unwrap()
-                        .to_vec(),
-                );
-                medium.source = MediaSource::Absent { name };
-            }
+        let Part::Media(medium) = part else { continue };
+        if let MediaSource::File { name, .. }
+        | MediaSource::Bytes {
+            name: Some(name), ..
+        } = &medium.source
+        {
+            let name = name.clone();
+            let limits = omnireward_media::Limits::default();
+            bytes.push(omnireward_media::read(medium, &limits).unwrap().to_vec());
+            medium.source = MediaSource::Absent { name };
         }
     }
     (pair, bytes)
@@ -54,10 +50,8 @@ fn told_apart(pair: &PreferencePair) -> (PreferencePair, Vec<Vec<u8>>) {
 
 fn varied() -> Vec<PreferencePair> {
     let mut all: Vec<PreferencePair> = (0..3).flat_map(pairs::nine_tasks).collect();
-    all[0].extra = json!({"odd": [1, {"a": null}], "wide": 1.5e300})
-        .as_object()
-        .unwrap()
-        .clone();
+    let extra = json!({"odd": [1, {"a": null}], "wide": 1.5e300});
+    extra.as_object().unwrap().clone_into(&mut all[0].extra);
     all[1].group = Some("g".to_owned());
     all[2].source = Some("a set".to_owned());
     all[3].responses[1].model = Some("m".to_owned());

@@ -1,6 +1,6 @@
 //! `omnireward data decontaminate`: training rows that touch a benchmark.
 
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -127,8 +127,9 @@ fn tables(report: &DecontaminateReport) -> String {
         1,
         &benchmarks,
     ));
-    text.push_str(&format!(
-        "\n{} of {} rows touch a benchmark: {} by the prompt, {} by a response, {} by a medium of the prompt, {} by one of a response; {} rows are written\n",
+    let _ = writeln!(
+        text,
+        "\n{} of {} rows touch a benchmark: {} by the prompt, {} by a response, {} by a medium of the prompt, {} by one of a response; {} rows are written",
         thousands(report.touching),
         thousands(report.rows),
         thousands(parts.prompt),
@@ -136,7 +137,7 @@ fn tables(report: &DecontaminateReport) -> String {
         thousands(parts.prompt_media),
         thousands(parts.response_media),
         thousands(report.kept),
-    ));
+    );
     let benchmarks = report.benchmarks.iter().map(|benchmark| &benchmark.input);
     let bad = report
         .inputs

@@ -1,6 +1,6 @@
 //! `omnireward data dedup`: rows that are in a set twice.
 
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -103,17 +103,19 @@ fn tables(report: &DedupReport) -> String {
         ));
     }
     let mut text = table(&["input", "rows", "exact", "near", "kept"], 1, &rows);
-    text.push_str(&format!(
-        "{} clusters, the largest of {}; {} candidates were compared\n",
+    let _ = writeln!(
+        text,
+        "{} clusters, the largest of {}; {} candidates were compared",
         thousands(report.clusters),
         thousands(report.largest_cluster),
         thousands(report.compared),
-    ));
+    );
     if report.other_label > 0 {
-        text.push_str(&format!(
-            "{} of the rows left out have another label than the row that is kept; `dropped.jsonl` says which\n",
+        let _ = writeln!(
+            text,
+            "{} of the rows left out have another label than the row that is kept; `dropped.jsonl` says which",
             thousands(report.other_label),
-        ));
+        );
     }
     let bad: u64 = report.inputs.iter().map(|input| input.bad_rows).sum();
     text.push_str(&notes(bad, report.unread_media, report.missing_media));

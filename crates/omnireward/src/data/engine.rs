@@ -118,6 +118,7 @@ pub(crate) fn notes(bad_rows: u64, unread_media: u64, missing_media: u64) -> Str
         ),
     ];
     let told = notes.iter().filter(|(count, _)| *count > 0);
-    told.map(|(count, what)| format!("{} {what}\n", thousands(*count)))
-        .collect()
+    told.fold(String::new(), |told, (count, what)| {
+        told + &format!("{} {what}\n", thousands(*count))
+    })
 }

@@ -58,12 +58,11 @@ pub(crate) async fn stats(args: StatsArgs, quiet: bool) -> Result<Outcome> {
     let bar = Bar::new(quiet);
     let inputs = inputs(&args.inputs, args.format);
     let engine = args.engine.config();
-    let (out, _temporary) = match &args.out {
-        Some(out) => (out.clone(), None),
-        None => {
-            let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-            (folder.path().join("stats"), Some(folder))
-        }
+    let (out, _temporary) = if let Some(out) = &args.out {
+        (out.clone(), None)
+    } else {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        (folder.path().join("stats"), Some(folder))
     };
     let found = stats::stats(&inputs, &out, &settings, &engine, &bar).await?;
     print(

@@ -144,7 +144,7 @@ fn sections(stats: &Stats) -> Vec<SetSection> {
     let mut sections = vec![
         SetSection {
             id: "rows",
-            title: "Pairs",
+            title: "Counts",
             text: "By task, and by where they are from.".to_owned(),
             blocks: vec![rows("Tasks", &tasks), rows("Sources", &sources)],
         },
