@@ -61,7 +61,7 @@ pub fn positions(
     Ok(found)
 }
 
-impl From<MultimodalPositions> for Positions {
+impl From<MultimodalPositions> for crate::generation::Positions {
     fn from(positions: MultimodalPositions) -> Self {
         Self::Multimodal(positions.rows, positions.next)
     }
