@@ -96,26 +96,21 @@ impl Prepared {
         pair: &PreferencePair,
         setting: Setting,
     ) -> Result<String> {
-        let model: Arc<dyn ChatModel> = match self {
-            Self::Chat(client) => client.clone(),
-            Self::Writing(local) => local.model.clone(),
-            Self::Local(_) | Self::Reward(..) => {
-                return Ok("this judge is sent no request\n".to_owned());
-            }
+        let Some((_, judge)) = self.chat_model(chat) else {
+            return Ok("this judge is sent no request\n".to_owned());
         };
-        let judge = ChatJudge::new(model, chat_config(chat));
         Ok(as_text(&judge.request(pair, setting, 0).await?))
     }
 
     /// The chat model and its way of being shown pairs; `None` for a judge that is no chat model.
     pub(crate) fn chat_model(&self, chat: &ChatArgs) -> Option<(Arc<dyn ChatModel>, ChatJudge)> {
-        match self {
-            Self::Chat(client) => Some((
-                client.clone(),
-                ChatJudge::new(client.clone(), chat_config(chat)),
-            )),
-            Self::Local(_) | Self::Reward(..) => None,
-        }
+        let model: Arc<dyn ChatModel> = match self {
+            Self::Chat(client) => client.clone(),
+            Self::Writing(local) => local.model.clone(),
+            Self::Local(_) | Self::Reward(..) => return None,
+        };
+        let judge = ChatJudge::new(model.clone(), chat_config(chat));
+        Some((model, judge))
     }
 
     /// How many questions may be under way, asked anew before each.
