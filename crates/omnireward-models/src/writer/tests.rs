@@ -63,7 +63,7 @@ fn asking(text: &str, sample: u32) -> ChatRequest {
     ChatRequest {
         messages: vec![message(Role::System, "Judge."), message(Role::User, text)],
         sampling: Sampling {
-            temperature: Some(1.0),
+            temperature: Some(30.0),
             top_p: None,
             max_tokens: Some(12),
             seed: Some(5),
