@@ -421,6 +421,17 @@ mod tests {
     }
 
     #[test]
+    fn each_quarter_has_its_mean_colour() {
+        let picture = RgbImage::from_fn(6, 4, |x, y| match (x < 3, y < 2) {
+            (true, true) => [255, 0, 0].into(),
+            (false, false) => [0, 0, 255].into(),
+            _ => [90, 90, 90].into(),
+        });
+        let colours = of_picture(&picture)[VIEWS].to_le_bytes();
+        assert_eq!(colours, [85, 255, 128, 128, 128, 128, 255, 107]);
+    }
+
+    #[test]
     fn a_flat_picture_and_an_empty_one_have_no_signs() {
         let flat = of_picture(&RgbImage::from_pixel(50, 40, [9, 9, 9].into()));
         assert!(flat[..VIEWS].iter().all(|word| *word == 0));
