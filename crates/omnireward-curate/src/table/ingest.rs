@@ -39,10 +39,13 @@ pub struct Input {
 }
 
 impl Input {
-    /// An input that is called as its file or folder, in a format that is recognised.
+    /// An input in a format that is recognised. It is called as its file or folder; `pairs.jsonl`, the file that every folder
+    /// of pairs has, as its folder.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let name = path.file_stem().map_or_else(
+        let folder = path.parent().and_then(Path::file_name);
+        let folder = folder.filter(|_| path.ends_with("pairs.jsonl"));
+        let name = folder.or_else(|| path.file_stem()).map_or_else(
             || path.display().to_string(),
             |name| name.to_string_lossy().into_owned(),
         );
@@ -448,4 +451,18 @@ fn write(path: &Path, fields: &[(&str, DataType)], columns: Vec<ArrayRef>) -> Re
     let mut file = ParquetFile::create(path, schema)?;
     file.write(&batch)?;
     file.finish().map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_called_as_their_file_or_folder() {
+        let name = |path| Input::new(path).name;
+        assert_eq!(name("sets/hpdv2.jsonl"), "hpdv2");
+        assert_eq!(name("sets/hpdv2"), "hpdv2");
+        assert_eq!(name("sets/hpd.v2/pairs.jsonl"), "hpd.v2");
+        assert_eq!(name("pairs.jsonl"), "pairs");
+    }
 }
