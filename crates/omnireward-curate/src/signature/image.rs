@@ -180,18 +180,8 @@ impl Reduced {
 
     /// A window as a picture of 32 × 32 means.
     fn window(&self, [left, top, right, bottom]: Window) -> [[f64; VIEW]; VIEW] {
-        let at = |low: f64, high: f64, step: usize| {
-            REDUCED as f64 * (low + (high - low) * step as f64 / VIEW as f64)
-        };
-        let corner: Vec<Vec<f64>> = (0..=VIEW)
-            .map(|row| {
-                let y = at(top, bottom, row);
-                let columns = 0..=VIEW;
-                columns
-                    .map(|column| self.sum(at(left, right, column), y))
-                    .collect()
-            })
-            .collect();
+        let columns = Place::all(left, right);
+        let corner = Place::all(top, bottom).map(|row| columns.map(|column| self.sum(column, row)));
         let area =
             (right - left) * (bottom - top) * (REDUCED * REDUCED) as f64 / (VIEW * VIEW) as f64;
         std::array::from_fn(|y| {
@@ -203,13 +193,34 @@ impl Reduced {
     }
 
     /// The sum of everything above and left of a place between the cells.
-    fn sum(&self, x: f64, y: f64) -> f64 {
-        let (column, row) = ((x as usize).min(REDUCED - 1), (y as usize).min(REDUCED - 1));
-        let (right, down) = (x - column as f64, y - row as f64);
+    fn sum(&self, column: Place, row: Place) -> f64 {
         let at = |row: usize, column: usize| self.sums[row * (REDUCED + 1) + column];
-        let upper = at(row, column) * (1.0 - right) + at(row, column + 1) * right;
-        let lower = at(row + 1, column) * (1.0 - right) + at(row + 1, column + 1) * right;
-        upper * (1.0 - down) + lower * down
+        let across = |line: usize| {
+            let (left, right) = (at(line, column.cell), at(line, column.cell + 1));
+            left * (1.0 - column.part) + right * column.part
+        };
+        across(row.cell) * (1.0 - row.part) + across(row.cell + 1) * row.part
+    }
+}
+
+/// A place on a side of the reduced picture: whole cells before it, and the part of the next.
+#[derive(Clone, Copy)]
+struct Place {
+    cell: usize,
+    part: f64,
+}
+
+impl Place {
+    /// Where the cells of a view begin and end that reaches from `low` to `high`, shares of the side.
+    fn all(low: f64, high: f64) -> [Self; VIEW + 1] {
+        std::array::from_fn(|step| {
+            let place = REDUCED as f64 * (low + (high - low) * step as f64 / VIEW as f64);
+            let cell = (place as usize).min(REDUCED - 1);
+            Self {
+                cell,
+                part: place - cell as f64,
+            }
+        })
     }
 }
 
@@ -347,11 +358,11 @@ fn integral(lines: &[Vec<f64>], cell: f64) -> Vec<f64> {
     sums
 }
 
-/// Rows of cosines: `[frequency][place]`, of the orthonormal transform.
-static COSINES: LazyLock<[[f64; VIEW]; FREQUENCIES]> = LazyLock::new(|| {
-    std::array::from_fn(|frequency| {
-        let scale = if frequency == 0 { 1.0 } else { 2.0 } / VIEW as f64;
-        std::array::from_fn(|place| {
+/// Columns of cosines: `[place][frequency]`, of the orthonormal transform.
+static COSINES: LazyLock<[[f64; FREQUENCIES]; VIEW]> = LazyLock::new(|| {
+    std::array::from_fn(|place| {
+        std::array::from_fn(|frequency| {
+            let scale = if frequency == 0 { 1.0 } else { 2.0 } / VIEW as f64;
             let angle = PI * frequency as f64 * (place as f64 + 0.5) / VIEW as f64;
             scale.sqrt() * angle.cos()
         })
@@ -370,13 +381,19 @@ static LOWEST: LazyLock<Vec<(usize, usize)>> = LazyLock::new(|| {
 /// A bit for each of the lowest frequencies: 1 where its coefficient is positive, 0 where it is negative or next to
 /// nothing.
 pub(super) fn signs(view: &[[f64; VIEW]; VIEW]) -> u64 {
-    let across: Vec<[f64; FREQUENCIES]> = view
-        .iter()
-        .map(|row| COSINES.map(|cosines| row.iter().zip(cosines).map(|(v, c)| v * c).sum()))
-        .collect();
+    let across = view.map(|row| {
+        let mut sums = [0.0; FREQUENCIES];
+        for (value, cosines) in row.iter().zip(&*COSINES) {
+            for (sum, cosine) in sums.iter_mut().zip(cosines) {
+                *sum += value * cosine;
+            }
+        }
+        sums
+    });
     let coefficient = |down: usize, frequency: usize| -> f64 {
-        let cosines = across.iter().zip(COSINES[down]);
-        cosines.map(|(row, cosine)| row[frequency] * cosine).sum()
+        let rows = across.iter().zip(&*COSINES);
+        rows.map(|(row, cosines)| row[frequency] * cosines[down])
+            .sum()
     };
     LOWEST
         .iter()
