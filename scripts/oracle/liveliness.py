@@ -50,7 +50,7 @@ def scale(name, parameter):
     if "embed_tokens" in name or name.endswith("query"):
         return 1.0
     fan_in = math.prod(parameter.shape[1:])
-    gain = 1.6 if any(part in name for part in ("q_proj", "k_proj", "in_proj")) else 1.0
+    gain = 1.6 if any(part in name for part in ("q_proj", "k_proj", "in_proj", "qkv")) else 1.0
     if "summary" in name or "score" in name:
         gain = 0.5
     return gain / math.sqrt(fan_in)

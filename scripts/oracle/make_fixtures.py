@@ -14,6 +14,8 @@ import torch
 import decoders
 import lora
 import minicpm_o_cases
+import qwen2_5_omni
+import qwen2_5_vl
 
 DEFAULT = Path(__file__).parents[2] / "crates/omnireward-models/tests/parity/models"
 
@@ -23,3 +25,5 @@ if __name__ == "__main__":
     decoders.make(out)
     minicpm_o_cases.make(out)
     lora.make(out)
+    qwen2_5_vl.make(out)
+    qwen2_5_omni.make(out)

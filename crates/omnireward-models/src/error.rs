@@ -200,6 +200,12 @@ pub enum Error {
         /// What the head gave.
         reward: f64,
     },
+    /// A reply that cannot be written as it was asked for.
+    #[error("no reply can be written: {reason}")]
+    Request {
+        /// What is wrong with the prompt, the settings, or what the model made of them.
+        reason: String,
+    },
     /// Something else is where a checkpoint should be written.
     #[error("`{}` is there already and {}", path.display(), if *is_checkpoint { "holds a checkpoint" } else { "holds no checkpoint" })]
     InTheWay {

@@ -161,6 +161,43 @@ pub enum Error {
         /// The shape of the parameter.
         expected: Vec<usize>,
     },
+    /// A reward function gave something that is no finite number.
+    #[error(
+        "reward function `{function}` gives `{value}` for rollout {rollout} of pair `{pair}`; nothing of this round was kept"
+    )]
+    Reward {
+        /// The function.
+        function: &'static str,
+        /// The pair that was asked about.
+        pair: String,
+        /// Which of the replies to it, from 1.
+        rollout: usize,
+        /// What the function gave.
+        value: f64,
+    },
+    /// A conversation has more tokens than the model or the recipe allows.
+    #[error("`{id}` takes {tokens} tokens, the limit is {limit}")]
+    TooLong {
+        /// The pair or the conversation.
+        id: String,
+        /// Tokens it takes, with the longest reply that may follow.
+        tokens: usize,
+        /// Tokens allowed.
+        limit: usize,
+    },
+    /// A pair cannot be asked about, or whoever is asked gives no reply.
+    #[error("a question could not be asked")]
+    Asking(#[from] omnireward_core::ModelError),
+    /// What samples replies gave others than it was asked for.
+    #[error("`{pair}` was asked {expected} times and has {found} replies, or one without a token")]
+    Replies {
+        /// The pair that was asked about.
+        pair: String,
+        /// Replies asked for.
+        expected: usize,
+        /// Replies that came.
+        found: usize,
+    },
     /// The model failed.
     #[error("the model failed")]
     Model(#[from] omnireward_models::Error),

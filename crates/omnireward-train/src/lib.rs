@@ -6,17 +6,23 @@
 
 mod card;
 mod error;
+mod folder;
+pub mod grpo;
 pub mod metrics;
 pub mod objective;
 pub mod optimiser;
+mod policy;
 pub mod recipe;
 mod run;
 mod schedule;
+pub mod sft;
+mod variables;
 
 pub use card::{CardData, ModelCard};
 pub use error::Error;
-pub use recipe::Recipe;
-pub use run::{Best, HeldOut, TokenPair, TokenStep, TokenTraining, Trained, Training, TrainingSet};
+pub use folder::Best;
+pub use recipe::{GrpoRecipe, Recipe, SftRecipe};
+pub use run::{HeldOut, TokenPair, TokenStep, TokenTraining, Trained, Training, TrainingSet};
 pub use schedule::Schedule;
 
 /// Fails with this crate's error.

@@ -64,6 +64,7 @@ pub(crate) fn benchmark() -> Result<Unpacked> {
         scenes: SCENES,
         criteria: 3,
         responses: 2,
+        answers: None,
     };
     Unpacked::fill(|folder| {
         synth::write(&config, folder, Layout::Pairs, &NoProgress)

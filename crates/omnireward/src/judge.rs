@@ -3,7 +3,9 @@
 use std::{env, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use omnireward_core::{ChatModel, ChatPart, ChatRequest, Judge, PreferencePair, Sampling, Setting};
+use omnireward_core::{
+    ChatModel, ChatPart, ChatRequest, Judge, PreferencePair, Sampling, Setting, Task,
+};
 use omnireward_judges::{
     AudioForm, ChatJudge, ChatJudgeConfig, Concurrency, ImageForm, JudgeSpec, MediaConfig,
     OpenAiClient, OpenAiConfig, ParityParser, Parser, Replay, RewardJudge, Secret, VideoForm,
@@ -12,19 +14,21 @@ use omnireward_judges::{
 
 use crate::{
     args::{ChatArgs, ClipsArg, ImagesArg, ModelArgs, ParserArg, VideoArg},
-    local_model::{self, LocalModel},
+    local_model::{self, Checkpoint, LocalModel},
+    writing::{self, LocalWriter},
 };
 
 /// How many questions wait beside those that the service admits, so that a place never stays
 /// empty while a pair's media are encoded.
 const WAITING: usize = 8;
 
-/// Questions at once for judges that ask no service. A reward model scores those that wait together.
+/// Questions at once for judges that ask no service. A model on this machine answers those that wait together.
 const LOCAL_CONCURRENCY: usize = 64;
 
 /// A judge that is ready but for the memory in front of its chat model.
 pub(crate) enum Prepared {
     Chat(Arc<OpenAiClient>),
+    Writing(LocalWriter),
     Local(Arc<dyn Judge>),
     Reward(LocalModel, Arc<dyn Judge>),
 }
@@ -40,7 +44,11 @@ impl Prepared {
         match spec {
             JudgeSpec::OpenAi { model } => Ok(Self::Chat(Arc::new(client(model, chat)?))),
             JudgeSpec::Embedded | JudgeSpec::Checkpoint(_) | JudgeSpec::Hub { .. } => {
-                let local = local_model::open(spec, model, chat.cache.as_deref(), quiet).await?;
+                let checkpoint = Checkpoint::find(spec, quiet).await?;
+                if writing::is_one(&checkpoint) {
+                    return Ok(Self::Writing(writing::open(spec, checkpoint, model)?));
+                }
+                let local = local_model::open(spec, checkpoint, model, chat.cache.as_deref())?;
                 let margin = model.tie_threshold.or(local.scorer.tie_margin());
                 let judge = RewardJudge::new(local.scorer.clone())
                     .with_tie_threshold(margin.unwrap_or(0.0));
@@ -50,9 +58,9 @@ impl Prepared {
         }
     }
 
-    /// Whether replies are asked of a service, and can be kept.
+    /// Whether replies are asked of a chat model, and can be kept.
     pub(crate) fn is_chat(&self) -> bool {
-        matches!(self, Self::Chat(_))
+        matches!(self, Self::Chat(_) | Self::Writing(_))
     }
 
     /// What is worth saying at the end of a run, besides its results.
@@ -69,7 +77,10 @@ impl Prepared {
         remember: impl FnOnce(Arc<dyn ChatModel>) -> Arc<dyn ChatModel>,
     ) -> Result<Arc<dyn Judge>> {
         let judge: Arc<dyn Judge> = match self {
-            Self::Chat(client) => chat_judge(remember(client.clone()), chat),
+            Self::Chat(client) => chat_judge(remember(client.clone()), chat, None),
+            Self::Writing(local) => {
+                chat_judge(remember(local.model.clone()), chat, Some(local.tasks()))
+            }
             Self::Local(judge) | Self::Reward(_, judge) => judge.clone(),
         };
         match &chat.fallback {
@@ -85,24 +96,21 @@ impl Prepared {
         pair: &PreferencePair,
         setting: Setting,
     ) -> Result<String> {
-        match self {
-            Self::Chat(client) => {
-                let judge = ChatJudge::new(client.clone(), chat_config(chat));
-                Ok(as_text(&judge.request(pair, setting, 0).await?))
-            }
-            Self::Local(_) | Self::Reward(..) => Ok("this judge is sent no request\n".to_owned()),
-        }
+        let Some((_, judge)) = self.chat_model(chat) else {
+            return Ok("this judge is sent no request\n".to_owned());
+        };
+        Ok(as_text(&judge.request(pair, setting, 0).await?))
     }
 
     /// The chat model and its way of being shown pairs; `None` for a judge that is no chat model.
     pub(crate) fn chat_model(&self, chat: &ChatArgs) -> Option<(Arc<dyn ChatModel>, ChatJudge)> {
-        match self {
-            Self::Chat(client) => Some((
-                client.clone(),
-                ChatJudge::new(client.clone(), chat_config(chat)),
-            )),
-            Self::Local(_) | Self::Reward(..) => None,
-        }
+        let model: Arc<dyn ChatModel> = match self {
+            Self::Chat(client) => client.clone(),
+            Self::Writing(local) => local.model.clone(),
+            Self::Local(_) | Self::Reward(..) => return None,
+        };
+        let judge = ChatJudge::new(model.clone(), chat_config(chat));
+        Some((model, judge))
     }
 
     /// How many questions may be under way, asked anew before each.
@@ -112,7 +120,7 @@ impl Prepared {
                 let client = client.clone();
                 Box::new(move || client.stats().limit.div_ceil(votes as usize) + WAITING)
             }
-            Self::Local(_) | Self::Reward(..) => Box::new(|| LOCAL_CONCURRENCY),
+            Self::Writing(_) | Self::Local(_) | Self::Reward(..) => Box::new(|| LOCAL_CONCURRENCY),
         }
     }
 }
@@ -132,8 +140,16 @@ fn client(model: &str, chat: &ChatArgs) -> Result<OpenAiClient> {
     OpenAiClient::new(config).context("cannot ask a model at this `--base-url`")
 }
 
-fn chat_judge(model: Arc<dyn ChatModel>, chat: &ChatArgs) -> Arc<dyn Judge> {
-    let judge = Arc::new(ChatJudge::new(model, chat_config(chat)));
+fn chat_judge(
+    model: Arc<dyn ChatModel>,
+    chat: &ChatArgs,
+    tasks: Option<Vec<Task>>,
+) -> Arc<dyn Judge> {
+    let config = ChatJudgeConfig {
+        tasks,
+        ..chat_config(chat)
+    };
+    let judge = Arc::new(ChatJudge::new(model, config));
     if chat.votes.get() > 1 {
         Arc::new(Voting::new(judge, chat.votes))
     } else {
@@ -221,9 +237,7 @@ fn local(spec: &JudgeSpec, chat: &ChatArgs) -> Result<Arc<dyn Judge>> {
         JudgeSpec::Baseline(baseline) => Ok(Arc::new(*baseline)),
         JudgeSpec::OpenAi { .. } => bail!("a chat model cannot be a fallback"),
         JudgeSpec::Embedded | JudgeSpec::Checkpoint(_) | JudgeSpec::Hub { .. } => {
-            bail!(
-                "`{spec}` is a reward model, which always has a preference or fails; it cannot be a fallback"
-            )
+            bail!("`{spec}` is a model on this machine, which cannot be a fallback")
         }
     }
 }

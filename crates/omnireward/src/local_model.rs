@@ -76,14 +76,13 @@ pub(crate) struct LocalModel {
     _checkpoint: Checkpoint,
 }
 
-/// Opens the checkpoint that `spec` names. Features of media are kept in `cache`.
-pub(crate) async fn open(
+/// Opens `checkpoint`, which `spec` names. Features of media are kept in `cache`.
+pub(crate) fn open(
     spec: &JudgeSpec,
+    checkpoint: Checkpoint,
     args: &ModelArgs,
     cache: Option<&Path>,
-    quiet: bool,
 ) -> Result<LocalModel> {
-    let checkpoint = Checkpoint::find(spec, quiet).await?;
     let cache = media_cache(cache, args.cache_memory)?;
     let options = options(args, &checkpoint);
     let scorer = RewardScorer::open(checkpoint.path(), &options, Arc::new(cache))
@@ -106,11 +105,7 @@ pub(crate) fn media_cache(dir: Option<&Path>, megabytes: u64) -> Result<MediaCac
 
 fn options(args: &ModelArgs, checkpoint: &Checkpoint) -> NetworkOptions {
     NetworkOptions {
-        precision: match args.precision {
-            PrecisionArg::AsStored => Precision::AsStored,
-            PrecisionArg::F32 => Precision::F32,
-            PrecisionArg::Bf16 => Precision::Bf16,
-        },
+        precision: precision(args),
         head_precision: match args.head_precision {
             HeadPrecisionArg::F32 => HeadPrecision::F32,
             HeadPrecisionArg::ComputeType => HeadPrecision::ComputeType,
@@ -119,15 +114,29 @@ fn options(args: &ModelArgs, checkpoint: &Checkpoint) -> NetworkOptions {
             .preprocessing
             .clone()
             .unwrap_or_else(|| checkpoint.preprocessing()),
-        chat: ChatOptions {
-            variables: args.template_variables.iter().cloned().collect(),
-        },
+        chat: chat(args),
         max_length: args.max_length.map(|length| length.get() as usize),
         too_long: match args.too_long {
             TooLongArg::Refuse => TooLong::Refuse,
             TooLongArg::Cut => TooLong::Cut,
         },
         ..NetworkOptions::default()
+    }
+}
+
+/// The type that a model computes in.
+pub(crate) fn precision(args: &ModelArgs) -> Precision {
+    match args.precision {
+        PrecisionArg::AsStored => Precision::AsStored,
+        PrecisionArg::F32 => Precision::F32,
+        PrecisionArg::Bf16 => Precision::Bf16,
+    }
+}
+
+/// What chat templates are given.
+pub(crate) fn chat(args: &ModelArgs) -> ChatOptions {
+    ChatOptions {
+        variables: args.template_variables.iter().cloned().collect(),
     }
 }
 

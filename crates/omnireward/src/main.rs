@@ -16,6 +16,7 @@ mod report;
 mod score;
 mod synth;
 mod train;
+mod writing;
 
 use std::process::ExitCode;
 

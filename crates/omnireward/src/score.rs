@@ -12,15 +12,23 @@ use omnireward_core::{PreferencePair, Progress, RewardModel, error_chain};
 use omnireward_models::{RewardScorer, Scored};
 use serde_json::{Value, json};
 
-use crate::{Outcome, args::ScoreArgs, bar::Bar, benchmark::Benchmark, local_model, printer};
+use crate::{
+    Outcome,
+    args::ScoreArgs,
+    bar::Bar,
+    benchmark::Benchmark,
+    local_model::{self, Checkpoint},
+    printer,
+};
 
 /// Pairs read ahead and scored together; how they are packed is the scorer's to decide.
 const PAIRS_AT_ONCE: usize = 16;
 
 pub(crate) async fn score(args: ScoreArgs, quiet: bool) -> Result<Outcome> {
     let input = Benchmark::open(&args.input, &args.reading, &args.tasks, quiet).await?;
-    let model =
-        local_model::open(&args.model, &args.settings, args.cache.as_deref(), quiet).await?;
+    let checkpoint = Checkpoint::find(&args.model, quiet).await?;
+    let cache = args.cache.as_deref();
+    let model = local_model::open(&args.model, checkpoint, &args.settings, cache)?;
     let scorer = model.scorer.as_ref();
     let settings = json!({
         "omnireward": env!("OMNIREWARD_VERSION"),

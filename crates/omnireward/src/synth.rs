@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use omnireward_core::Task;
-use omnireward_data::synth::{self, Layout, Split, SynthConfig};
+use omnireward_data::synth::{self, Layout, Split, SynthConfig, VerdictForm};
 
 use crate::{Outcome, bar::Bar, printer};
 
@@ -42,6 +42,18 @@ pub(crate) struct SynthArgs {
     /// `bench` writes a folder as Omni-RewardBench's, for pairs; `pairs` a `pairs.jsonl` with media beside it.
     #[arg(long, value_enum, default_value_t = LayoutArg::Bench)]
     layout: LayoutArg,
+
+    /// Put an answer with true reasons beside each pair, as `train sft` learns it, with its verdict written so.
+    #[arg(long, value_enum, value_name = "FORM")]
+    answers: Option<FormArg>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FormArg {
+    /// `[[A]]`
+    Brackets,
+    /// `\boxed{A}`
+    Boxed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,6 +83,10 @@ pub(crate) fn synthesise(args: &SynthArgs, quiet: bool) -> Result<Outcome> {
         scenes: args.scenes,
         criteria: args.criteria,
         responses: usize::from(args.responses),
+        answers: args.answers.map(|form| match form {
+            FormArg::Brackets => VerdictForm::Brackets,
+            FormArg::Boxed => VerdictForm::Boxed,
+        }),
     };
     let layout = match args.layout {
         LayoutArg::Bench => Layout::Bench,

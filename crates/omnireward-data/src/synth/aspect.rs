@@ -35,7 +35,7 @@ pub(super) enum Defect {
 }
 
 impl Defect {
-    const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Blur,
         Self::Noise,
         Self::Banding,

@@ -14,6 +14,7 @@
 //! The labels are verifiable, not human: they measure whether a judge sees, hears and reads, and does
 //! what the criterion says, not whether it has taste.
 
+mod answers;
 mod aspect;
 mod criteria;
 mod damage;
@@ -32,6 +33,7 @@ mod write;
 use omnireward_core::{PreferencePair, Task};
 use serde::{Deserialize, Serialize};
 
+pub use answers::{VerdictForm, reasoned_answer};
 use draft::Draft;
 pub use write::{Layout, Written, write};
 
@@ -73,6 +75,10 @@ pub struct SynthConfig {
     pub criteria: usize,
     /// Responses of each scene: 2 for pairs, more for ranked lists. Default: 2.
     pub responses: usize,
+    /// Whether an answer with true reasons stands beside each pair, in its field `answer`, and how it writes its verdict.
+    /// Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<VerdictForm>,
 }
 
 impl Default for SynthConfig {
@@ -84,6 +90,7 @@ impl Default for SynthConfig {
             scenes: 100,
             criteria: 3,
             responses: 2,
+            answers: None,
         }
     }
 }
@@ -117,7 +124,15 @@ pub fn synthesise(config: &SynthConfig) -> impl Iterator<Item = PreferencePair> 
 
 /// The pairs of one scene. `tasks` and `scenes` of the configuration do not matter here.
 pub fn scene(config: &SynthConfig, task: Task, index: usize) -> Vec<PreferencePair> {
-    pairs::of(&Draft::new(config, task, index), task, index)
+    let mut pairs = pairs::of(&Draft::new(config, task, index), task, index);
+    if let Some(form) = config.answers {
+        for pair in &mut pairs {
+            if let Some(answer) = reasoned_answer(pair, form) {
+                pair.extra.insert("answer".to_owned(), answer.into());
+            }
+        }
+    }
+    pairs
 }
 
 /// Texts as they occur in the training split, for training a tokenizer: prompts, answers and

@@ -20,7 +20,7 @@ fn media(task: Task, scenes: usize) -> Vec<(Arc<[u8]>, Value)> {
         tasks: vec![task],
         scenes,
         criteria: 1,
-        responses: 2,
+        ..SynthConfig::default()
     };
     synthesise(&config)
         .flat_map(|pair| {

@@ -8,7 +8,7 @@ from inputs import join, medium, text
 @dataclass(frozen=True)
 class Case:
     name: str
-    # What both sides do: `text` and `media` score pairs, `product` multiplies matrices, `image` and `mel` preprocess.
+    # What both sides do: `text` and `media` score pairs, `rollouts` writes replies, `product` multiplies matrices, `image` and `mel` preprocess.
     kind: str
     dtype: str = "f32"
     checkpoint: str = ""
@@ -24,6 +24,8 @@ class Case:
     side: int = 0
     # Runs of the peer that make one of ours: it does the same for every criterion, so it is timed on one.
     peer_multiple: int = 1
+    # `rollouts`: replies to one prompt, of `size` tokens each.
+    replies: int = 0
     # `product`: n of n x n x n; `image`: side; `mel`: seconds.
     size: int = 0
     aim: float = 0.0
@@ -60,6 +62,11 @@ FULL = [
              note="two pictures, eight criteria; the peer timed on one criterion, times eight")
         for dtype in ("bf16", "f32")
     ),
+    *(
+        Case(f"rollouts-{dtype}", "rollouts", dtype, "qwen2-0.5b-lm", shared=600, branches=(0,), replies=8, size=128,
+             repeats=2, aim=3.0, note="600 tokens, eight replies of 128")
+        for dtype in ("f32", "bf16")
+    ),
     Case("image", "image", threads=1, size=1024, repeats=9, aim=3.0, note="1024 x 1024 RGB to patches"),
     Case("mel-5s", "mel", threads=1, size=5, repeats=9, aim=5.0, note="5 s of sound to log-mel"),
     Case("mel-30s", "mel", threads=1, size=30, repeats=9, aim=5.0, note="30 s of sound to log-mel"),
@@ -72,6 +79,7 @@ def small(case):
         "product": dict(size=256),
         "text": dict(checkpoint="tiny-text", shared=max(case.shared // 8, 1), branches=tuple(b // 8 for b in case.branches)),
         "media": dict(checkpoint="tiny-media", side=4),
+        "rollouts": dict(checkpoint="tiny-text-lm", shared=case.shared // 8, size=case.size // 8),
         "image": dict(),
         "mel": dict(),
     }
@@ -83,6 +91,11 @@ TEXT = {
                        intermediate_size=4864, vocab_size=8192),
     "tiny-text": dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
                       intermediate_size=128, vocab_size=512),
+}
+LANGUAGE = dict(architectures=["Qwen2ForCausalLM"], tie_word_embeddings=True)
+TEXT |= {
+    "qwen2-0.5b-lm": TEXT["qwen2-0.5b"] | LANGUAGE | dict(vocab_size=151_936),
+    "tiny-text-lm": TEXT["tiny-text"] | LANGUAGE,
 }
 QWEN2 = dict(model_type="qwen2", architectures=["Qwen2ForSequenceClassification"], rms_norm_eps=1e-6,
              rope_theta=1_000_000.0, max_position_embeddings=32768, pad_token_id=0, num_labels=1, hidden_act="silu",

@@ -11,6 +11,7 @@ mod inputs;
 mod media;
 mod preprocessing;
 mod product;
+mod rollouts;
 mod text;
 
 use std::{
@@ -35,10 +36,12 @@ type Error = Box<dyn std::error::Error>;
 struct Case {
     kind: Kind,
     dtype: Precision,
-    /// Extent of a product.
+    /// Extent of a product, tokens of a reply.
     size: usize,
     /// Responses of each criterion.
     responses: usize,
+    /// Replies to a prompt, of `size` tokens each.
+    replies: u64,
     checkpoint: Option<PathBuf>,
 }
 
@@ -47,6 +50,7 @@ struct Case {
 enum Kind {
     Text,
     Media,
+    Rollouts,
     Product,
     Image,
     Mel,
@@ -98,6 +102,7 @@ fn main() -> Result<(), Error> {
     let work: Box<dyn Work> = match case.kind {
         Kind::Text => Box::new(text::Text::open(&case, &inputs)?),
         Kind::Media => Box::new(media::Media::open(&case, &inputs)?),
+        Kind::Rollouts => Box::new(rollouts::Rollouts::open(&case, &inputs)?),
         Kind::Product => Box::new(product::Product::new(&case)?),
         Kind::Image => Box::new(preprocessing::Image::open(&inputs)?),
         Kind::Mel => Box::new(preprocessing::Sound::open(&inputs)?),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import Qwen2Config, Qwen2ForSequenceClassification, WhisperFeatureExtractor
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2ForSequenceClassification, WhisperFeatureExtractor
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from inputs import from_tensors
@@ -87,6 +87,29 @@ class Media:
         return f"{NAMES[self.dtype]}, batch of {len(self.sequences)}"
 
 
+class Rollouts:
+    """All replies to a prompt as one batch, as `num_return_sequences` lays them out; greedy, so that they can be compared."""
+
+    def __init__(self, case, inputs):
+        self.dtype = case["peer_dtype"]
+        self.model = Qwen2ForCausalLM.from_pretrained(
+            case["checkpoint"], dtype=self.dtype, attn_implementation="sdpa"
+        ).eval()
+        tokens, _ = from_tensors(inputs)["sequences"][0]
+        self.tokens = tokens[None].expand(case["replies"], -1)
+        self.length = case["size"]
+
+    def run(self):
+        written = self.model.generate(
+            self.tokens, attention_mask=torch.ones_like(self.tokens), do_sample=False, max_new_tokens=self.length,
+            eos_token_id=None, pad_token_id=0,
+        )
+        return written[0, self.tokens.shape[1]:].double().tolist()
+
+    def describe(self):
+        return f"{NAMES[self.dtype]}, generate with a batch of {len(self.tokens)}"
+
+
 class Product:
     def __init__(self, case, _):
         generator = torch.Generator().manual_seed(5)
@@ -126,7 +149,7 @@ class Mel:
         return "WhisperFeatureExtractor"
 
 
-KINDS = {"text": Text, "media": Media, "product": Product, "image": Image, "mel": Mel}
+KINDS = {"text": Text, "media": Media, "rollouts": Rollouts, "product": Product, "image": Image, "mel": Mel}
 
 
 def fastest_dtype(wanted):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import Qwen2Config, Qwen2ForSequenceClassification
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2ForSequenceClassification
 
 import cases
 from inputs import tile, to_tensors
@@ -22,7 +22,8 @@ def prepare(case, cache):
     folder = cache / "cases" / case.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    described = {"kind": case.kind, "dtype": case.dtype, "size": case.size, "responses": len(case.branches)}
+    described = {"kind": case.kind, "dtype": case.dtype, "size": case.size, "responses": len(case.branches),
+                 "replies": case.replies}
     generator = torch.Generator().manual_seed(1)
     if case.checkpoint:
         config = checkpoint(case, cache / f"{case.checkpoint}-{case.dtype}")
@@ -45,7 +46,7 @@ def prepare(case, cache):
 
 def checkpoint(case, folder):
     """Random weights in the published layout, made once."""
-    config = (cases.text_config if case.kind == "text" else cases.media_config)(case.checkpoint)
+    config = (cases.media_config if case.kind == "media" else cases.text_config)(case.checkpoint)
     written = json.dumps(config, indent=2)
     if (folder / "config.json").exists() and (folder / "config.json").read_text() == written:
         return config
@@ -54,6 +55,8 @@ def checkpoint(case, folder):
     with torch.device("meta"):
         if case.kind == "text":
             model = Qwen2ForSequenceClassification(Qwen2Config(**config))
+        elif case.kind == "rollouts":
+            model = Qwen2ForCausalLM(Qwen2Config(**config))
         else:
             model = MiniCpmO(config)
     shards = Shards(folder)

@@ -26,6 +26,10 @@ pub struct Architecture {
 pub enum Family {
     /// MiniCPM-o-2.6: a Qwen2 decoder with a `SigLIP` tower, a resampler and a Whisper encoder.
     MiniCpmO,
+    /// Qwen2.5-VL: a Qwen2 decoder with a vision tower of windows. It writes.
+    Qwen2_5Vl,
+    /// Qwen2.5-Omni's thinker: Qwen2.5-VL with an audio tower. It writes.
+    Qwen2_5Omni,
     /// Qwen2 and Qwen2.5: bias on queries, keys and values.
     Qwen2,
     /// Qwen3: norms on queries and keys.
@@ -36,13 +40,30 @@ pub enum Family {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 4] = [Self::MiniCpmO, Self::Qwen2, Self::Qwen3, Self::Llama];
+    pub const ALL: [Self; 6] = [
+        Self::MiniCpmO,
+        Self::Qwen2_5Vl,
+        Self::Qwen2_5Omni,
+        Self::Qwen2,
+        Self::Qwen3,
+        Self::Llama,
+    ];
+
+    /// Those of which reward models are made.
+    pub const SCORING: [Self; 4] = [Self::MiniCpmO, Self::Qwen2, Self::Qwen3, Self::Llama];
+
+    /// Whether it is for writing alone.
+    pub const fn is_writing(self) -> bool {
+        matches!(self, Self::Qwen2_5Vl | Self::Qwen2_5Omni)
+    }
 }
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::MiniCpmO => "MiniCPM-o-2.6",
+            Self::Qwen2_5Vl => "Qwen2.5-VL",
+            Self::Qwen2_5Omni => "Qwen2.5-Omni",
             Self::Qwen2 => "Qwen2",
             Self::Qwen3 => "Qwen3",
             Self::Llama => "Llama",
@@ -97,15 +118,84 @@ pub struct Text {
     pub is_tied: bool,
 }
 
+/// The sizes of what sees and hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Towers {
+    /// MiniCPM-o's.
+    MiniCpmO(MiniCpmOTowers),
+    /// Qwen2.5-VL's, which only sees.
+    Qwen2_5Vl(WindowedVision),
+    /// Qwen2.5-Omni's.
+    Qwen2_5Omni(ThinkerTowers),
+}
+
+impl Towers {
+    /// Layers, and widths of the residual stream and of the feed-forward layer, of the vision tower.
+    pub const fn vision(&self) -> [usize; 3] {
+        match self {
+            Self::MiniCpmO(towers) => {
+                let vision = &towers.vision;
+                [vision.layers, vision.hidden, vision.intermediate]
+            }
+            Self::Qwen2_5Vl(vision) | Self::Qwen2_5Omni(ThinkerTowers { vision, .. }) => {
+                [vision.layers, vision.hidden, vision.intermediate]
+            }
+        }
+    }
+
+    /// The audio tower, where there is one.
+    pub const fn audio(&self) -> Option<&Audio> {
+        match self {
+            Self::MiniCpmO(towers) => Some(&towers.audio),
+            Self::Qwen2_5Omni(towers) => Some(&towers.audio),
+            Self::Qwen2_5Vl(_) => None,
+        }
+    }
+}
+
 /// The sizes of MiniCPM-o's towers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Towers {
+pub struct MiniCpmOTowers {
     /// The vision tower.
     pub vision: Vision,
     /// Rows that each picture becomes.
     pub queries: usize,
     /// The audio tower.
     pub audio: Audio,
+}
+
+/// The sizes of the towers of Qwen2.5-Omni's thinker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThinkerTowers {
+    /// The vision tower.
+    pub vision: WindowedVision,
+    /// The audio tower, whose positions are not stored.
+    pub audio: Audio,
+    /// Whether the tensors lie below `thinker.`, beside those of what speaks.
+    pub is_part: bool,
+}
+
+/// The sizes of Qwen2.5-VL's vision tower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowedVision {
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate: usize,
+    /// Side of a patch, in pixels.
+    pub patch: usize,
+    /// Frames that a patch spans.
+    pub temporal_patch: usize,
+    /// Patches along the side of a cell, which becomes a row of the decoder.
+    pub merge: usize,
+    /// Colour channels.
+    pub channels: usize,
+    /// Whether queries, keys and values are one matrix: in Qwen2.5-Omni they are three.
+    pub is_stacked: bool,
 }
 
 /// The sizes of a `SigLIP` tower.
@@ -154,7 +244,7 @@ pub struct Contradiction {
 }
 
 /// Names of classes that [`Architecture::read`] knows.
-pub const KNOWN_CLASSES: &str = "MiniCPMO and Qwen2, Qwen3 and Llama with ForCausalLM, ForSequenceClassification or ForRewardModel";
+pub const KNOWN_CLASSES: &str = "MiniCPMO, Qwen2_5_VLForConditionalGeneration, Qwen2_5OmniModel, Qwen2_5OmniThinkerForConditionalGeneration, and Qwen2, Qwen3 and Llama with ForCausalLM, ForSequenceClassification or ForRewardModel";
 
 impl Architecture {
     /// Reads the sizes and checks them against one another.
@@ -181,9 +271,14 @@ impl Architecture {
                 found: class.clone(),
                 known: KNOWN_CLASSES.to_owned(),
             })?;
-        let mut fields = Fields::new(config);
+        let mut fields = Fields::new(config, family);
         let text = text(family, &mut fields);
-        let towers = (family == Family::MiniCpmO).then(|| towers(&mut fields));
+        let towers = match family {
+            Family::MiniCpmO => Some(towers(&mut fields).map(Towers::MiniCpmO)),
+            Family::Qwen2_5Vl => Some(windowed_vision(&mut fields, true).map(Towers::Qwen2_5Vl)),
+            Family::Qwen2_5Omni => Some(thinker(&mut fields).map(Towers::Qwen2_5Omni)),
+            Family::Qwen2 | Family::Qwen3 | Family::Llama => None,
+        };
         let architecture = match (text, towers) {
             (Some(text), None) => Some((text, None)),
             (Some(text), Some(Some(towers))) => Some((text, Some(towers))),
@@ -203,55 +298,68 @@ impl Architecture {
 
     fn check(&self, fields: &mut Fields<'_>) {
         let text = self.text;
-        if fields.config.get("head_dim").is_none_or(Value::is_null) {
-            fields.divides(
-                "num_attention_heads",
-                text.heads,
-                "hidden_size",
-                text.hidden,
-            );
-        }
-        fields.divides(
-            "num_key_value_heads",
-            text.kv_heads,
-            "num_attention_heads",
-            text.heads,
+        let (hidden, heads) = (
+            fields.of_text("hidden_size"),
+            fields.of_text("num_attention_heads"),
         );
+        if fields.get(&fields.of_text("head_dim")).is_none() {
+            fields.divides(&heads, text.heads, &hidden, text.hidden);
+        }
+        let kv_heads = fields.of_text("num_key_value_heads");
+        fields.divides(&kv_heads, text.kv_heads, &heads, text.heads);
         if !text.head_dim.is_multiple_of(2) {
             let reason = format!(
                 "rotary positions need an even width of heads, not `{}`",
                 text.head_dim
             );
-            fields.blame("num_attention_heads", reason);
+            fields.blame(&heads, reason);
         }
-        let Some(towers) = self.towers else { return };
-        if text.hidden < RESAMPLER_HEAD || !text.hidden.is_multiple_of(RESAMPLER_HEAD) {
-            let reason = format!(
-                "the resampler's heads are {RESAMPLER_HEAD} wide, which does not divide `{}`",
-                text.hidden
-            );
-            fields.blame("hidden_size", reason);
+        match &self.towers {
+            None => {}
+            Some(Towers::MiniCpmO(towers)) => check_towers(towers, text.hidden, fields),
+            Some(Towers::Qwen2_5Vl(vision)) => check_windowed(vision, fields),
+            Some(Towers::Qwen2_5Omni(towers)) => {
+                check_windowed(&towers.vision, fields);
+                let field = fields.of_model("audio_config.encoder_attention_heads");
+                let hidden = fields.of_model("audio_config.d_model");
+                fields.divides(&field, towers.audio.heads, &hidden, towers.audio.hidden);
+            }
         }
-        let (vision, audio) = (towers.vision, towers.audio);
-        fields.divides(
-            "vision_config.num_attention_heads",
-            vision.heads,
-            "vision_config.hidden_size",
-            vision.hidden,
-        );
-        fields.divides(
-            "vision_config.patch_size",
-            vision.patch,
-            "vision_config.image_size",
-            vision.image_size,
-        );
-        fields.divides(
-            "audio_config.encoder_attention_heads",
-            audio.heads,
-            "audio_config.d_model",
-            audio.hidden,
-        );
     }
+}
+
+fn check_windowed(vision: &WindowedVision, fields: &mut Fields<'_>) {
+    let heads = fields.of_model("vision_config.num_heads");
+    let hidden = fields.of_model("vision_config.hidden_size");
+    fields.divides(&heads, vision.heads, &hidden, vision.hidden);
+}
+
+fn check_towers(towers: &MiniCpmOTowers, hidden: usize, fields: &mut Fields<'_>) {
+    if hidden < RESAMPLER_HEAD || !hidden.is_multiple_of(RESAMPLER_HEAD) {
+        let reason = format!(
+            "the resampler's heads are {RESAMPLER_HEAD} wide, which does not divide `{hidden}`"
+        );
+        fields.blame("hidden_size", reason);
+    }
+    let (vision, audio) = (towers.vision, towers.audio);
+    fields.divides(
+        "vision_config.num_attention_heads",
+        vision.heads,
+        "vision_config.hidden_size",
+        vision.hidden,
+    );
+    fields.divides(
+        "vision_config.patch_size",
+        vision.patch,
+        "vision_config.image_size",
+        vision.image_size,
+    );
+    fields.divides(
+        "audio_config.encoder_attention_heads",
+        audio.heads,
+        "audio_config.d_model",
+        audio.hidden,
+    );
 }
 
 /// Width of the resampler's attention heads; the published code derives their number from it.
@@ -269,6 +377,12 @@ pub(super) fn class(config: &Value) -> String {
 fn known(class: &str, config: &Value) -> Option<(Family, Readout)> {
     if matches!(class, "MiniCPMO" | "minicpmo") {
         return Some((Family::MiniCpmO, Readout::Language));
+    }
+    if matches!(class, "Qwen2_5_VLForConditionalGeneration" | "qwen2_5_vl") {
+        return Some((Family::Qwen2_5Vl, Readout::Language));
+    }
+    if class.starts_with("Qwen2_5Omni") || class.starts_with("qwen2_5_omni") {
+        return Some((Family::Qwen2_5Omni, Readout::Language));
     }
     let families = [
         ("Qwen2", Family::Qwen2),
@@ -294,48 +408,60 @@ fn labels(config: &Value) -> usize {
 }
 
 fn text(family: Family, fields: &mut Fields<'_>) -> Option<Text> {
-    let hidden = fields.size("hidden_size");
-    let layers = fields.layers("num_hidden_layers");
-    let heads = fields.size("num_attention_heads");
-    let kv_heads = match family {
-        Family::Llama => fields.size_or("num_key_value_heads", heads),
-        _ => fields.size("num_key_value_heads"),
+    let mut size = |name: &str| {
+        let field = fields.of_text(name);
+        fields.size(&field)
     };
-    let intermediate = fields.size("intermediate_size");
-    let vocabulary = fields.size("vocab_size");
-    let context = fields.size("max_position_embeddings");
-    fields.positive("rms_norm_eps");
+    let hidden = size("hidden_size");
+    let heads = size("num_attention_heads");
+    let intermediate = size("intermediate_size");
+    let vocabulary = size("vocab_size");
+    let context = size("max_position_embeddings");
+    let layers = fields.layers(&fields.of_text("num_hidden_layers"));
+    let kv_heads = fields.of_text("num_key_value_heads");
+    let kv_heads = match family {
+        Family::Llama => fields.size_or(&kv_heads, heads),
+        _ => fields.size(&kv_heads),
+    };
+    fields.positive(&fields.of_text("rms_norm_eps"));
     if fields
-        .config
-        .pointer("/rope_parameters/rope_theta")
+        .get(&fields.of_text("rope_parameters.rope_theta"))
         .is_none()
     {
-        fields.positive("rope_theta");
+        fields.positive(&fields.of_text("rope_theta"));
     }
     let (hidden, heads) = (hidden?, heads?);
-    let has_attention_bias = fields.flag("attention_bias");
+    let has_attention_bias = fields.flag(&fields.of_text("attention_bias"));
+    let own_tie = fields.of_text("tie_word_embeddings");
+    let tie = if fields.get(&own_tie).is_some() {
+        own_tie
+    } else {
+        fields.of_model("tie_word_embeddings")
+    };
     Some(Text {
         hidden,
         layers: layers?,
         heads,
         kv_heads: kv_heads?,
-        head_dim: fields.size_or("head_dim", Some(hidden / heads))?,
+        head_dim: fields.size_or(&fields.of_text("head_dim"), Some(hidden / heads))?,
         intermediate: intermediate?,
         vocabulary: vocabulary?,
         context: context?,
-        has_qkv_bias: matches!(family, Family::MiniCpmO | Family::Qwen2) || has_attention_bias,
+        has_qkv_bias: has_attention_bias
+            || matches!(family, Family::MiniCpmO | Family::Qwen2)
+            || family.is_writing(),
         has_output_bias: matches!(family, Family::Qwen3 | Family::Llama) && has_attention_bias,
         has_mlp_bias: family == Family::Llama && fields.flag("mlp_bias"),
         has_qk_norm: family == Family::Qwen3,
-        is_tied: fields.flag("tie_word_embeddings"),
+        is_tied: fields.flag(&tie),
     })
 }
 
-fn towers(fields: &mut Fields<'_>) -> Option<Towers> {
+fn towers(fields: &mut Fields<'_>) -> Option<MiniCpmOTowers> {
     let queries = fields.size("query_num");
     let vision = vision(fields);
     let audio = audio(fields);
-    Some(Towers {
+    Some(MiniCpmOTowers {
         vision: vision?,
         queries: queries?,
         audio: audio?,
@@ -359,33 +485,88 @@ fn vision(fields: &mut Fields<'_>) -> Option<Vision> {
     })
 }
 
+fn thinker(fields: &mut Fields<'_>) -> Option<ThinkerTowers> {
+    let vision = windowed_vision(fields, false);
+    let audio = audio(fields);
+    Some(ThinkerTowers {
+        vision: vision?,
+        audio: audio?,
+        is_part: !fields.model.is_empty(),
+    })
+}
+
+fn windowed_vision(fields: &mut Fields<'_>, is_stacked: bool) -> Option<WindowedVision> {
+    let place = fields.of_model("vision_config");
+    let layers = fields.layers(&format!("{place}.depth"));
+    let mut size = |name: &str| fields.size(&format!("{place}.{name}"));
+    let hidden = size("hidden_size");
+    let (heads, intermediate) = (size("num_heads"), size("intermediate_size"));
+    let mut size_or =
+        |name: &str, usual: usize| fields.size_or(&format!("{place}.{name}"), Some(usual));
+    Some(WindowedVision {
+        hidden: hidden?,
+        layers: layers?,
+        heads: heads?,
+        intermediate: intermediate?,
+        patch: size_or("patch_size", 14)?,
+        temporal_patch: size_or("temporal_patch_size", 2)?,
+        merge: size_or("spatial_merge_size", 2)?,
+        channels: size_or("in_chans", 3)?,
+        is_stacked,
+    })
+}
+
 fn audio(fields: &mut Fields<'_>) -> Option<Audio> {
-    let layers = fields.layers("audio_config.encoder_layers");
-    let mut size = |name: &str| fields.size(&format!("audio_config.{name}"));
+    let place = fields.of_model("audio_config");
+    let layers = fields.layers(&format!("{place}.encoder_layers"));
+    let mut size = |name: &str| fields.size(&format!("{place}.{name}"));
     let hidden = size("d_model");
     let (heads, intermediate) = (size("encoder_attention_heads"), size("encoder_ffn_dim"));
+    let mut size_or =
+        |name: &str, usual: usize| fields.size_or(&format!("{place}.{name}"), Some(usual));
     Some(Audio {
         hidden: hidden?,
         layers: layers?,
         heads: heads?,
         intermediate: intermediate?,
-        mels: fields.size_or("audio_config.num_mel_bins", Some(80))?,
-        positions: fields.size_or("audio_config.max_source_positions", Some(1500))?,
+        mels: size_or("num_mel_bins", 80)?,
+        positions: size_or("max_source_positions", 1500)?,
     })
 }
 
 /// Reads fields and remembers what is wrong with them.
 struct Fields<'a> {
     config: &'a Value,
+    /// Where the model's fields stand.
+    model: &'static str,
+    /// Where those of its decoder do, from there.
+    text: &'static str,
     wrong: Vec<Contradiction>,
 }
 
 impl<'a> Fields<'a> {
-    fn new(config: &'a Value) -> Self {
+    fn new(config: &'a Value, family: Family) -> Self {
+        let (mut own, mut model) = (config, "");
+        if family == Family::Qwen2_5Omni && config["thinker_config"].is_object() {
+            (own, model) = (&config["thinker_config"], "thinker_config.");
+        }
+        let is_nested = family.is_writing() && own["text_config"].is_object();
         Self {
             config,
+            model,
+            text: if is_nested { "text_config." } else { "" },
             wrong: Vec::new(),
         }
+    }
+
+    /// The full name of a field of the model.
+    fn of_model(&self, name: &str) -> String {
+        format!("{}{name}", self.model)
+    }
+
+    /// The full name of a field of the decoder.
+    fn of_text(&self, name: &str) -> String {
+        format!("{}{}{name}", self.model, self.text)
     }
 
     fn get(&self, field: &str) -> Option<&'a Value> {

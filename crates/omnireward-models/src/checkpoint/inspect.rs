@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use super::{
-    architecture::{Architecture, Family, Text},
+    architecture::{Architecture, Family, Text, Towers},
     files::{self, Survey, unwrapped},
     heads, layout,
     layout::Part,
@@ -363,7 +363,7 @@ fn missing(architecture: &Architecture, items: &[Item<'_>]) -> Option<String> {
     let bare = names.contains("embed_tokens.weight");
     let count = layout::tensors(architecture)
         .iter()
-        .filter(|spec| !layout::is_optional(spec.part))
+        .filter(|spec| !layout::is_optional(architecture.family, spec.part))
         .filter(|spec| {
             let short = spec.name.strip_prefix("model.").filter(|_| bare);
             !names.contains(short.unwrap_or(&spec.name))
@@ -396,8 +396,13 @@ fn sizes(architecture: &Architecture) -> Sizes {
         context,
         vocabulary,
         is_tied,
-        vision: towers.map(|towers| (towers.vision.layers, towers.vision.hidden)),
-        audio: towers.map(|towers| (towers.audio.layers, towers.audio.hidden)),
+        vision: towers.map(|towers| {
+            let [layers, hidden, _] = towers.vision();
+            (layers, hidden)
+        }),
+        audio: towers
+            .and_then(Towers::audio)
+            .map(|audio| (audio.layers, audio.hidden)),
     }
 }
 
@@ -473,7 +478,8 @@ fn memory(architecture: &Architecture, items: &[Item<'_>]) -> Memory {
     // Sizes are at most 2²⁴, so these products are far from the end of 64 bits.
     let decoder = ROWS * (2 * text.hidden + 3 * text.intermediate);
     let vision = architecture.towers.map_or(0, |towers| {
-        TILES * PATCHES * (2 * towers.vision.hidden + 2 * towers.vision.intermediate)
+        let [_, hidden, intermediate] = towers.vision();
+        TILES * PATCHES * (2 * hidden + 2 * intermediate)
     });
     let numbers = decoder.max(vision) as u64;
     Memory {

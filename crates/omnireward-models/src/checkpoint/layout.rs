@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::architecture::{Architecture, Audio, Readout, Text, Towers, Vision};
+use super::architecture::{
+    Architecture, Audio, Family, MiniCpmOTowers, Readout, Text, Towers, Vision, WindowedVision,
+};
 
 /// A tensor that a checkpoint should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,28 +66,32 @@ impl Part {
 
     /// The part that a tensor belongs to, known or not, by its name.
     pub fn of(name: &str) -> Option<Self> {
+        let name = name.strip_prefix(THINKER).unwrap_or(name);
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
         Some(if starts(&["v_head.", "score."]) {
             Self::Head
         } else if starts(&["llm.lm_head.", "lm_head."]) {
             Self::Output
+        } else if starts(&["vpm.", "visual.", "model.visual."]) {
+            Self::Vision
         } else if starts(&["llm.", "model."]) {
             Self::Language
-        } else if starts(&["vpm."]) {
-            Self::Vision
         } else if starts(&["resampler."]) {
             Self::Resampler
-        } else if starts(&["apm."]) {
+        } else if starts(&["apm.", "audio_tower."]) {
             Self::Audio
         } else if starts(&["audio_projection_layer."]) {
             Self::AudioProjection
-        } else if starts(&["tts."]) {
+        } else if starts(&["tts.", "talker.", "token2wav."]) {
             Self::Speech
         } else {
             return None;
         })
     }
 }
+
+/// Below this lies the thinker of a whole Qwen2.5-Omni.
+const THINKER: &str = "thinker.";
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,34 +121,36 @@ pub enum Role {
     Bias,
 }
 
-/// Whether a reward can be read without a part.
-pub fn is_optional(part: Part) -> bool {
-    matches!(part, Part::Output | Part::Speech)
+/// Whether a model does what it is for without a part: a reward is read without the output matrix, and a model that
+/// writes has no reward head.
+pub fn is_optional(family: Family, part: Part) -> bool {
+    match part {
+        Part::Speech => true,
+        Part::Output => !family.is_writing(),
+        _ => false,
+    }
 }
 
 /// The tensors of a checkpoint's own files, in the order in which they are written. A value head, which lies in a file
 /// of its own, is [`value_head`]. Speech, which a reward does not need, is left out.
 pub fn tensors(architecture: &Architecture) -> Vec<TensorSpec> {
     let mut list = List::default();
-    if let Some(towers) = &architecture.towers {
-        list.under("llm.", Part::Language, |list| {
-            decoder(list, &architecture.text);
-        });
-        list.part = Part::Output;
-        list.output_matrix("llm.lm_head.weight", &architecture.text);
-        let hidden = architecture.text.hidden;
-        list.under("vpm.", Part::Vision, |list| vision(list, &towers.vision));
-        list.under("resampler.", Part::Resampler, |list| {
-            resampler(list, towers, hidden);
-        });
-        list.under("apm.", Part::Audio, |list| audio(list, &towers.audio));
-        list.under("audio_projection_layer.", Part::AudioProjection, |list| {
-            list.linear("linear1", hidden, towers.audio.hidden);
-            list.linear("linear2", hidden, hidden);
-        });
-    } else {
-        list.under("", Part::Language, |list| decoder(list, &architecture.text));
-        readout(&mut list, architecture);
+    match &architecture.towers {
+        None => {
+            list.under("", Part::Language, |list| decoder(list, &architecture.text));
+            readout(&mut list, architecture);
+        }
+        Some(Towers::MiniCpmO(towers)) => minicpm_o(&mut list, &architecture.text, towers),
+        Some(Towers::Qwen2_5Vl(vision)) => qwen2_5_vl(&mut list, architecture, vision),
+        Some(Towers::Qwen2_5Omni(towers)) => {
+            let prefix = if towers.is_part { THINKER } else { "" };
+            list.inside(prefix, |list| {
+                list.under("audio_tower.", Part::Audio, |list| {
+                    chunked_audio(list, &towers.audio, architecture.text.hidden);
+                });
+                qwen2_5_vl(list, architecture, &towers.vision);
+            });
+        }
     }
     list.tensors
 }
@@ -154,6 +162,30 @@ pub fn value_head(hidden: usize) -> Vec<TensorSpec> {
         list.linear("summary", 1, hidden);
     });
     list.tensors
+}
+
+fn qwen2_5_vl(list: &mut List, architecture: &Architecture, vision: &WindowedVision) {
+    list.under("visual.", Part::Vision, |list| {
+        windowed_vision(list, vision, architecture.text.hidden);
+    });
+    list.under("", Part::Language, |list| decoder(list, &architecture.text));
+    readout(list, architecture);
+}
+
+fn minicpm_o(list: &mut List, text: &Text, towers: &MiniCpmOTowers) {
+    list.under("llm.", Part::Language, |list| decoder(list, text));
+    list.part = Part::Output;
+    list.output_matrix("llm.lm_head.weight", text);
+    let hidden = text.hidden;
+    list.under("vpm.", Part::Vision, |list| vision(list, &towers.vision));
+    list.under("resampler.", Part::Resampler, |list| {
+        resampler(list, towers, hidden);
+    });
+    list.under("apm.", Part::Audio, |list| audio(list, &towers.audio));
+    list.under("audio_projection_layer.", Part::AudioProjection, |list| {
+        list.linear("linear1", hidden, towers.audio.hidden);
+        list.linear("linear2", hidden, hidden);
+    });
 }
 
 fn readout(list: &mut List, architecture: &Architecture) {
@@ -239,7 +271,39 @@ fn vision(list: &mut List, vision: &Vision) {
     list.norm("post_layernorm", vision.hidden);
 }
 
-fn resampler(list: &mut List, towers: &Towers, hidden: usize) {
+fn windowed_vision(list: &mut List, vision: &WindowedVision, out: usize) {
+    let WindowedVision {
+        hidden,
+        intermediate,
+        patch,
+        ..
+    } = *vision;
+    let kernel = [hidden, vision.channels, vision.temporal_patch, patch, patch];
+    list.add("patch_embed.proj.weight", &kernel, Role::Matrix);
+    for layer in 0..vision.layers {
+        list.inside(&format!("blocks.{layer}."), |list| {
+            list.scale("norm1", hidden);
+            list.scale("norm2", hidden);
+            if vision.is_stacked {
+                list.linear("attn.qkv", 3 * hidden, hidden);
+            } else {
+                for name in ["q", "k", "v"] {
+                    list.linear(&format!("attn.{name}"), hidden, hidden);
+                }
+            }
+            list.linear("attn.proj", hidden, hidden);
+            list.linear("mlp.gate_proj", intermediate, hidden);
+            list.linear("mlp.up_proj", intermediate, hidden);
+            list.linear("mlp.down_proj", hidden, intermediate);
+        });
+    }
+    let cell = vision.merge * vision.merge * hidden;
+    list.scale("merger.ln_q", hidden);
+    list.linear("merger.mlp.0", cell, cell);
+    list.linear("merger.mlp.2", out, cell);
+}
+
+fn resampler(list: &mut List, towers: &MiniCpmOTowers, hidden: usize) {
     list.add("query", &[towers.queries, hidden], Role::Table);
     list.add("proj", &[hidden, hidden], Role::Matrix);
     list.matrix("kv_proj", hidden, towers.vision.hidden);
@@ -252,6 +316,26 @@ fn resampler(list: &mut List, towers: &Towers, hidden: usize) {
 }
 
 fn audio(list: &mut List, audio: &Audio) {
+    convolutions(list, audio);
+    list.add(
+        "embed_positions.weight",
+        &[audio.positions, audio.hidden],
+        Role::Table,
+    );
+    audio_layers(list, audio);
+    list.norm("layer_norm", audio.hidden);
+}
+
+fn chunked_audio(list: &mut List, audio: &Audio, out: usize) {
+    convolutions(list, audio);
+    // Marks of a medium's ends, which no pass reads.
+    list.add("audio_bos_eos_token.weight", &[2, out], Role::Table);
+    audio_layers(list, audio);
+    list.norm("ln_post", audio.hidden);
+    list.linear("proj", out, audio.hidden);
+}
+
+fn convolutions(list: &mut List, audio: &Audio) {
     list.add("conv1.weight", &[audio.hidden, audio.mels, 3], Role::Matrix);
     list.bias("conv1", audio.hidden);
     list.add(
@@ -260,11 +344,9 @@ fn audio(list: &mut List, audio: &Audio) {
         Role::Matrix,
     );
     list.bias("conv2", audio.hidden);
-    list.add(
-        "embed_positions.weight",
-        &[audio.positions, audio.hidden],
-        Role::Table,
-    );
+}
+
+fn audio_layers(list: &mut List, audio: &Audio) {
     for layer in 0..audio.layers {
         list.inside(&format!("layers.{layer}."), |list| {
             list.matrix("self_attn.k_proj", audio.hidden, audio.hidden);
@@ -277,7 +359,6 @@ fn audio(list: &mut List, audio: &Audio) {
             list.norm("final_layer_norm", audio.hidden);
         });
     }
-    list.norm("layer_norm", audio.hidden);
 }
 
 /// Tensors, collected under a prefix.
@@ -375,19 +456,27 @@ mod tests {
 
     #[test]
     fn the_full_size_has_the_published_numbers_of_parameters() {
-        let count = |wanted| {
-            let counts = counts(Family::MiniCpmO, Size::Full);
+        let count = |family, wanted| {
+            let counts = counts(family, Size::Full);
             counts
                 .into_iter()
                 .find(|(part, _)| *part == wanted)
                 .unwrap()
                 .1
         };
-        assert_eq!(count(Part::Language) + count(Part::Output), 7_613_007_360);
-        assert_eq!(count(Part::Vision), 417_792_240);
-        assert_eq!(count(Part::Resampler), 68_619_264);
-        assert_eq!(count(Part::Audio), 307_216_384);
-        assert_eq!(count(Part::AudioProjection), 16_522_240);
+        let minicpm = |wanted| count(Family::MiniCpmO, wanted);
+        assert_eq!(
+            minicpm(Part::Language) + minicpm(Part::Output),
+            7_613_007_360
+        );
+        assert_eq!(minicpm(Part::Vision), 417_792_240);
+        assert_eq!(minicpm(Part::Resampler), 68_619_264);
+        assert_eq!(minicpm(Part::Audio), 307_216_384);
+        assert_eq!(minicpm(Part::AudioProjection), 16_522_240);
+        let vl = |wanted| count(Family::Qwen2_5Vl, wanted);
+        assert_eq!(vl(Part::Vision), 676_550_144);
+        let words = vl(Part::Language) + vl(Part::Output);
+        assert_eq!(words + vl(Part::Vision), 8_292_166_656);
     }
 
     #[test]

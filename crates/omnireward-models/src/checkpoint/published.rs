@@ -1,4 +1,4 @@
-//! What the published MiniCPM-o-2.6 checkpoint says of itself, beside its weights.
+//! What the published MiniCPM-o-2.6 and Qwen2.5-VL checkpoints say of themselves, beside their weights.
 
 use serde_json::{Value, json};
 
@@ -106,6 +106,52 @@ pub(super) fn preprocessor(config: &Value) -> Value {
         "norm_mean": [0.5, 0.5, 0.5],
         "norm_std": [0.5, 0.5, 0.5],
         "version": 2.6
+    })
+}
+
+/// `preprocessor_config.json` of Qwen2.5-VL, with other limits on a picture's pixels where a model is for small ones.
+pub(super) fn visual_preprocessor(config: &Value, pixels: Option<[u64; 2]>) -> Value {
+    let [least, most] = pixels.unwrap_or([3136, 12_845_056]);
+    let vision = &config["vision_config"];
+    json!({
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "image_mean": [0.481_454_66, 0.457_827_5, 0.408_210_73],
+        "image_std": [0.268_629_54, 0.261_302_58, 0.275_777_11],
+        "max_pixels": most,
+        "merge_size": vision["spatial_merge_size"],
+        "min_pixels": least,
+        "patch_size": vision["patch_size"],
+        "processor_class": "Qwen2_5_VLProcessor",
+        "temporal_patch_size": vision["temporal_patch_size"]
+    })
+}
+
+/// What `preprocessor_config.json` of Qwen2.5-Omni says of sounds.
+pub(super) fn sound_preprocessor(config: &Value) -> Value {
+    json!({
+        "chunk_length": 300,
+        "feature_extractor_type": "WhisperFeatureExtractor",
+        "feature_size": config["audio_config"]["num_mel_bins"],
+        "hop_length": 160,
+        "n_fft": 400,
+        "n_samples": 4_800_000,
+        "nb_max_frames": 30_000,
+        "padding_value": 0.0,
+        "processor_class": "Qwen2_5OmniProcessor",
+        "sampling_rate": 16_000
+    })
+}
+
+/// `video_preprocessor_config.json` of a model that is for small videos.
+pub(super) fn video_preprocessor([least, most]: [u64; 2], frames: u64) -> Value {
+    json!({
+        "video_processor_type": "Qwen2VLVideoProcessor",
+        "do_sample_frames": true,
+        "fps": 2.0,
+        "max_frames": frames,
+        "max_pixels": most,
+        "min_frames": 2,
+        "min_pixels": least
     })
 }
 

@@ -50,8 +50,8 @@ pub struct Biases {
 }
 
 impl DecoderConfig {
-    /// Reads a model's published `config.json`: the fields of a Qwen2, Qwen3, Llama or MiniCPM-o model, at the top or
-    /// under `text_config`.
+    /// Reads a model's published `config.json`: the fields of a Qwen2, Qwen3, Llama, MiniCPM-o or Qwen2.5-VL model, at
+    /// the top or under `text_config`.
     ///
     /// A value that Hugging Face transformers fills in when it is absent is filled in only where every release
     /// agrees on it.
@@ -80,6 +80,7 @@ impl DecoderConfig {
             tied_embeddings: tied_embeddings(&root, &text)?,
         };
         check_heads(&config, &text)?;
+        check_sections(&config, &text)?;
         check_activation(&text)?;
         check_window(&config, &text)?;
         Ok(config)
@@ -90,16 +91,20 @@ impl DecoderConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
     Qwen2,
+    Qwen2_5Vl,
     Qwen3,
     Llama,
 }
 
 impl Family {
-    const KNOWN: [(&str, Self); 4] = [
+    const KNOWN: [(&str, Self); 7] = [
         ("qwen2", Self::Qwen2),
         ("qwen3", Self::Qwen3),
         ("llama", Self::Llama),
         ("minicpmo", Self::Qwen2),
+        ("qwen2_5_vl", Self::Qwen2_5Vl),
+        ("qwen2_5_vl_text", Self::Qwen2_5Vl),
+        ("qwen2_5_omni_text", Self::Qwen2_5Vl),
     ];
 
     fn read(root: &Fields, text: &Fields) -> Result<Self> {
@@ -132,7 +137,7 @@ impl Family {
     fn head_dim(self, text: &Fields) -> Result<usize> {
         let name = "head_dim";
         match (text.count(name)?, self) {
-            (None, Self::Qwen2 | Self::Llama) => {
+            (None, Self::Qwen2 | Self::Qwen2_5Vl | Self::Llama) => {
                 let hidden = text.required("hidden_size", text.count("hidden_size")?)?;
                 let heads =
                     text.required("num_attention_heads", text.count("num_attention_heads")?)?;
@@ -152,7 +157,7 @@ impl Family {
     fn biases(self, text: &Fields) -> Result<Biases> {
         let attention = text.flag("attention_bias")?.unwrap_or(false);
         Ok(match self {
-            Self::Qwen2 => Biases {
+            Self::Qwen2 | Self::Qwen2_5Vl => Biases {
                 qkv: true,
                 ..Biases::default()
             },
@@ -173,21 +178,44 @@ impl Family {
     fn theta(self) -> Option<f64> {
         (self == Self::Llama).then_some(10_000.0)
     }
+
+    /// How frequencies are divided among time, height and width, where rows stand at all three.
+    fn sections(self, scaling: Option<&Fields>, text: &Fields) -> Result<Option<[usize; 3]>> {
+        if self != Self::Qwen2_5Vl {
+            return Ok(None);
+        }
+        let name = "mrope_section";
+        let sections = match scaling {
+            Some(scaling) => scaling.counts(name)?,
+            None => None,
+        };
+        let blamed = scaling.unwrap_or(text);
+        let sections = blamed.required(name, sections)?;
+        let sections = <[usize; 3]>::try_from(sections).map_err(|found| {
+            let reason =
+                format!("it is `{found:?}`, expected the frequencies of time, height and width");
+            blamed.error(name, reason)
+        })?;
+        Ok(Some(sections))
+    }
 }
 
 /// Rotary positions in either spelling: `rope_theta` beside `rope_scaling`, or both inside `rope_parameters`.
 fn rope(text: &Fields, family: Family) -> Result<Rope> {
     let (theta, scaling) = if let Some(parameters) = text.object("rope_parameters")? {
         let theta = parameters.positive("rope_theta")?;
-        let theta = parameters.required("rope_theta", theta)?;
-        (theta, rope_scaling(&parameters, text)?)
+        (parameters.required("rope_theta", theta)?, Some(parameters))
     } else {
         let theta = text.positive("rope_theta")?.or(family.theta());
-        let scaling = match text.object("rope_scaling")? {
-            Some(scaling) => rope_scaling(&scaling, text)?,
-            None => RopeScaling::None,
-        };
-        (text.required("rope_theta", theta)?, scaling)
+        (
+            text.required("rope_theta", theta)?,
+            text.object("rope_scaling")?,
+        )
+    };
+    let sections = family.sections(scaling.as_ref(), text)?;
+    let scaling = match &scaling {
+        Some(scaling) => rope_scaling(scaling, text, family)?,
+        None => RopeScaling::None,
     };
     if let Some(part) = text.positive("partial_rotary_factor")?
         && (part - 1.0).abs() > f64::EPSILON
@@ -197,10 +225,14 @@ fn rope(text: &Fields, family: Family) -> Result<Rope> {
             format!("it is `{part}`, and heads that are turned in part are not supported"),
         ));
     }
-    Ok(Rope { theta, scaling })
+    Ok(Rope {
+        theta,
+        scaling,
+        sections,
+    })
 }
 
-fn rope_scaling(fields: &Fields, text: &Fields) -> Result<RopeScaling> {
+fn rope_scaling(fields: &Fields, text: &Fields, family: Family) -> Result<RopeScaling> {
     let name = if fields.word("rope_type")?.is_some() {
         "rope_type"
     } else {
@@ -209,6 +241,8 @@ fn rope_scaling(fields: &Fields, text: &Fields) -> Result<RopeScaling> {
     let factor = || fields.required("factor", fields.positive("factor")?);
     match fields.required(name, fields.word(name)?)? {
         "default" => Ok(RopeScaling::None),
+        // Says that rows stand at three positions, not that frequencies are stretched.
+        "mrope" if family == Family::Qwen2_5Vl => Ok(RopeScaling::None),
         "linear" => Ok(RopeScaling::Linear { factor: factor()? }),
         "llama3" => {
             let positive = |name| fields.required(name, fields.positive(name)?);
@@ -268,6 +302,17 @@ fn check_heads(config: &DecoderConfig, text: &Fields) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+fn check_sections(config: &DecoderConfig, text: &Fields) -> Result<()> {
+    let pairs = config.head_dim / 2;
+    match config.rope.sections {
+        Some(sections) if sections.iter().sum::<usize>() != pairs => Err(text.error(
+            "rope_scaling.mrope_section",
+            format!("`{sections:?}` are not the `{pairs}` frequencies of a head"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_activation(text: &Fields) -> Result<()> {
@@ -360,6 +405,7 @@ mod tests {
                 rope: Rope {
                     theta: 1e6,
                     scaling: RopeScaling::None,
+                    sections: None,
                 },
                 biases: Biases {
                     qkv: true,
@@ -447,6 +493,55 @@ mod tests {
                 .scaling,
             RopeScaling::Linear { factor: 2.0 }
         );
+    }
+
+    #[test]
+    fn frequencies_of_qwen2_5_vl_are_divided() {
+        let published = json!({ "type": "mrope", "mrope_section": [16, 24, 24] });
+        let flat = with(
+            minicpm_o(),
+            &json!({ "model_type": "qwen2_5_vl", "rope_scaling": published }),
+        );
+        let found = read(&flat).expect("the published file");
+        assert_eq!(found.rope.sections, Some([16, 24, 24]));
+        assert_eq!(found.rope.scaling, RopeScaling::None);
+        assert!(found.biases.qkv && !found.biases.output);
+
+        let saved =
+            json!({ "type": "default", "rope_type": "default", "mrope_section": [16, 24, 24] });
+        let text = with(
+            minicpm_o(),
+            &json!({ "model_type": "qwen2_5_vl_text", "rope_scaling": saved }),
+        );
+        let nested = json!({ "model_type": "qwen2_5_vl", "text_config": text });
+        assert_eq!(read(&nested).expect("a later save").rope, found.rope);
+
+        let wrong = [
+            (Value::Null, "`mrope_section` in", "missing"),
+            (
+                json!({ "type": "mrope" }),
+                "`rope_scaling.mrope_section`",
+                "missing",
+            ),
+            (
+                json!({ "type": "mrope", "mrope_section": [16, 48] }),
+                "`rope_scaling.mrope_section`",
+                "[16, 48]",
+            ),
+            (
+                json!({ "type": "mrope", "mrope_section": [16, 24, 20] }),
+                "`rope_scaling.mrope_section`",
+                "`64` frequencies",
+            ),
+        ];
+        for (scaling, field, reason) in wrong {
+            let config = with(flat.clone(), &json!({ "rope_scaling": scaling }));
+            let error = read(&config).expect_err("a mistake").to_string();
+            assert!(
+                error.starts_with(field) && error.contains(reason),
+                "{error}"
+            );
+        }
     }
 
     #[test]

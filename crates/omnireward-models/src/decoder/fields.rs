@@ -74,6 +74,18 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A list of counts of at least one.
+    pub(super) fn counts(&self, name: &str) -> Result<Option<Vec<usize>>> {
+        let count = |value: &Value| {
+            usize::try_from(value.as_u64()?)
+                .ok()
+                .filter(|count| *count > 0)
+        };
+        self.optional(name, "a list of whole numbers above 0", |value| {
+            value.as_array()?.iter().map(count).collect()
+        })
+    }
+
     /// `value`, or the error that the field is missing.
     pub(super) fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {
         value.ok_or_else(|| self.error(name, "it is missing"))

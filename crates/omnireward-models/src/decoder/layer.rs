@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use candle_core::{DType, Result, Tensor};
 
 use crate::{
-    decoder::{DecoderConfig, reads::Reads, rotary::Rotary},
+    decoder::{DecoderConfig, key_values::LayerKeyValues, reads::Reads, rotary::Rotary},
     lora,
     ops::{AttentionLayout, add, attention, linear, rms_norm, rotate, swiglu},
     weights::{Scope, Weight},
@@ -57,6 +57,34 @@ impl Layer {
         let stream = add(&reads.select(&stream)?, &mixed)?;
         drop((q, k, v));
         self.network.forward(stream)
+    }
+
+    /// The stream after this layer, or those rows of it that are read, where keys and values of earlier rows are `kept`
+    /// and those of these rows join them at `places`. Cut from the graph, which would hold every layer otherwise.
+    pub(super) fn advance(
+        &self,
+        stream: Tensor,
+        rotary: &Rotary,
+        layout: &Arc<AttentionLayout>,
+        kept: &LayerKeyValues,
+        places: &[Range<usize>],
+        reads: Option<&Reads>,
+    ) -> Result<Tensor> {
+        let normed = self.attention.norm.forward(&stream)?;
+        let (k, v) = self.attention.keys_and_values(&normed, rotary)?;
+        kept.put(places, &k, &v)?;
+        drop((k, v));
+        let (stream, q, layout) = match reads {
+            None => (stream, self.attention.queries(&normed, rotary)?, layout),
+            Some(reads) => {
+                let (normed, rotary) = (reads.select(&normed)?, reads.select_rotary(rotary)?);
+                let q = self.attention.queries(&normed, &rotary)?;
+                (reads.select(&stream)?, q, reads.layout())
+            }
+        };
+        drop(normed);
+        let mixed = self.attention.mix(&q, &kept.keys, &kept.values, layout)?;
+        Ok(self.network.forward(add(&stream, &mixed)?)?.detach())
     }
 }
 

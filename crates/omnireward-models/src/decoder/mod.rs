@@ -2,16 +2,19 @@
 
 mod config;
 mod fields;
+mod key_values;
 mod layer;
 mod reads;
 mod rotary;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use candle_core::{Device, Tensor, bail};
 
 pub use config::{Biases, DecoderConfig};
-pub use rotary::{Rope, RopeScaling};
+pub use key_values::KeyValues;
+pub(crate) use reads::beginning;
+pub use rotary::{Rope, RopeScaling, RowPositions};
 
 use crate::{
     Result,
@@ -24,7 +27,8 @@ use crate::{
 /// (Touvron et al. 2023, section 2), over packed trees of rows.
 ///
 /// Every linear layer runs once over the whole stream of rows; attention alone knows which row belongs to which
-/// sequence. Nothing is kept between calls. All operations are differentiable.
+/// sequence. Nothing is kept between calls but what a caller of [`advance`](Self::advance) keeps. All other operations
+/// are differentiable.
 #[derive(Debug)]
 pub struct Decoder {
     config: DecoderConfig,
@@ -42,6 +46,19 @@ pub struct Pass {
     rotary: Rotary,
     layout: Arc<AttentionLayout>,
     reads: Reads,
+}
+
+/// Rows that go on from others, whose keys and values are kept.
+#[derive(Clone, Debug)]
+pub struct Continuation<'a> {
+    /// The position of each row.
+    pub positions: RowPositions<'a>,
+    /// Which places of the kept keys and values each row sees, its own among them.
+    pub layout: Arc<AttentionLayout>,
+    /// Where the rows' own keys and values are put, in the order of the rows.
+    pub places: &'a [Range<usize>],
+    /// The rows whose hidden states are wanted.
+    pub reads: &'a [usize],
 }
 
 impl Decoder {
@@ -80,6 +97,16 @@ impl Decoder {
     /// The decoder's dimensions and switches.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
+    }
+
+    /// Where it computes, and in which type.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// Room for the keys and values of `places` rows, in all layers.
+    pub fn key_values(&self, places: usize) -> Result<KeyValues> {
+        Ok(KeyValues::new(&self.config, &self.placement, places)?)
     }
 
     /// The embeddings of tokens.
@@ -130,7 +157,22 @@ impl Decoder {
         reads: &[usize],
         device: &Device,
     ) -> Result<Pass> {
-        check(positions, layout, reads)?;
+        self.pass_at(RowPositions::Plain(positions), layout, reads, device)
+    }
+
+    /// As [`pass`](Self::pass), for rows that may stand at a time, a height and a width each.
+    ///
+    /// # Errors
+    ///
+    /// Also when they do and the decoder's rotary positions have no sections for them.
+    pub fn pass_at(
+        &self,
+        positions: RowPositions<'_>,
+        layout: &Arc<AttentionLayout>,
+        reads: &[usize],
+        device: &Device,
+    ) -> Result<Pass> {
+        check(positions.len(), layout, reads)?;
         let DecoderConfig { rope, head_dim, .. } = self.config;
         Ok(Pass {
             rotary: rope.tables(positions, head_dim, device)?,
@@ -176,6 +218,45 @@ impl Decoder {
         Ok(pass.reads.in_order(&hidden)?)
     }
 
+    /// As [`forward`](Self::forward), for rows that go on from others: their keys and values are put among the `kept`
+    /// ones, and attention goes to those. A row's result is the same, bit for bit, as when all rows of its path are one
+    /// stream. Nothing here is differentiable.
+    ///
+    /// # Shapes
+    ///
+    /// `inputs`: `[rows, hidden]`; returns `[reads, hidden]`.
+    pub fn advance(
+        &self,
+        inputs: &Tensor,
+        rows: &Continuation<'_>,
+        kept: &KeyValues,
+    ) -> Result<Tensor> {
+        let count = rows.positions.len();
+        let layout = &rows.layout;
+        if (layout.queries, layout.keys) != (count, kept.places()) {
+            return Err(message(format!(
+                "`{count}` rows that go on from `{}` kept ones, but attention of `{}` to `{}`",
+                kept.places(),
+                layout.queries,
+                layout.keys
+            )));
+        }
+        check_reads(count, rows.reads)?;
+        self.check_rows(inputs, count)?;
+        let DecoderConfig { rope, head_dim, .. } = self.config;
+        let rotary = rope.tables(rows.positions, head_dim, inputs.device())?;
+        let reads = Reads::new(layout, rows.reads);
+        let mut hidden = inputs.detach();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let kept = kept.layer(index);
+            let is_last = index + 1 == self.layers.len();
+            let reads = is_last.then_some(&reads);
+            hidden = layer.advance(hidden, &rotary, layout, kept, rows.places, reads)?;
+        }
+        let hidden = rms_norm(&hidden, &self.norm, self.config.norm_eps)?;
+        Ok(reads.in_order(&hidden)?.detach())
+    }
+
     /// The scores of all tokens as the next one.
     ///
     /// # Shapes
@@ -202,8 +283,7 @@ impl Decoder {
     }
 }
 
-fn check(positions: &[u32], layout: &AttentionLayout, reads: &[usize]) -> candle_core::Result<()> {
-    let rows = positions.len();
+fn check(rows: usize, layout: &AttentionLayout, reads: &[usize]) -> candle_core::Result<()> {
     if layout.queries != rows || layout.keys != rows {
         bail!(
             "positions of `{rows}` rows, but attention of `{}` to `{}`",
@@ -211,6 +291,10 @@ fn check(positions: &[u32], layout: &AttentionLayout, reads: &[usize]) -> candle
             layout.keys
         );
     }
+    check_reads(rows, reads)
+}
+
+fn check_reads(rows: usize, reads: &[usize]) -> candle_core::Result<()> {
     if reads.is_empty() {
         bail!("no row is read");
     }

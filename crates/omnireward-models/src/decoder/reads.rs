@@ -103,7 +103,7 @@ fn run(rows: &[usize], end: usize) -> usize {
 }
 
 /// The first `len` rows of a path.
-fn beginning(path: &[Range<usize>], len: usize) -> Vec<Range<usize>> {
+pub(crate) fn beginning(path: &[Range<usize>], len: usize) -> Vec<Range<usize>> {
     let mut left = len;
     path.iter()
         .map_while(|range| {

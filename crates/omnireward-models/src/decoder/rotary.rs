@@ -1,6 +1,6 @@
 use std::f32::consts::TAU;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
 
 /// The rotary positions of a decoder (Su et al. 2021, eq. 15).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,6 +9,39 @@ pub struct Rope {
     pub theta: f64,
     /// How the frequencies are stretched for longer sequences than those of pre-training.
     pub scaling: RopeScaling,
+    /// How many of the frequencies, from the first on, turn by a row's time, its height and its width (M-RoPE; Wang et
+    /// al. 2024, section 2.1). `None` in a decoder whose rows stand at one position each.
+    pub sections: Option<[usize; 3]>,
+}
+
+/// Where the rows of a stream stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowPositions<'a> {
+    /// One behind another.
+    Plain(&'a [u32]),
+    /// At a time, a height and a width each; words at three equal numbers.
+    Multimodal(&'a [[u32; 3]]),
+}
+
+impl RowPositions<'_> {
+    /// How many rows there are.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Plain(positions) => positions.len(),
+            Self::Multimodal(positions) => positions.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a> From<&'a [u32]> for RowPositions<'a> {
+    fn from(positions: &'a [u32]) -> Self {
+        Self::Plain(positions)
+    }
 }
 
 /// How rotary frequencies are stretched.
@@ -48,28 +81,54 @@ impl Rope {
     }
 
     /// The angles' cosines and sines for each row.
+    ///
+    /// # Errors
+    ///
+    /// When rows stand at three positions each and the decoder's frequencies are not divided among them.
     pub(super) fn tables(
         &self,
-        positions: &[u32],
+        positions: RowPositions<'_>,
         head_dim: usize,
         device: &Device,
     ) -> Result<Rotary> {
         let frequencies = self.frequencies(head_dim);
-        let table = |turn: fn(f32) -> f32| {
-            let values: Vec<f32> = positions
+        let angles: Vec<f32> = match positions {
+            RowPositions::Plain(positions) => positions
                 .iter()
-                .flat_map(|position| {
-                    frequencies
-                        .iter()
-                        .map(move |frequency| turn(*position as f32 * frequency))
-                })
-                .collect();
+                .flat_map(|position| frequencies.iter().map(move |f| *position as f32 * f))
+                .collect(),
+            RowPositions::Multimodal(positions) => {
+                let axes = self.axes(frequencies.len())?;
+                let turned = |position: &[u32; 3]| {
+                    let slots = frequencies.iter().zip(&axes);
+                    let angles = slots.map(|(f, axis)| position[*axis] as f32 * f);
+                    angles.collect::<Vec<f32>>()
+                };
+                positions.iter().flat_map(turned).collect()
+            }
+        };
+        let table = |turn: fn(f32) -> f32| {
+            let values: Vec<f32> = angles.iter().map(|angle| turn(*angle)).collect();
             Tensor::from_vec(values, (positions.len(), frequencies.len()), device)
         };
         Ok(Rotary {
             cos: table(f32::cos)?,
             sin: table(f32::sin)?,
         })
+    }
+
+    /// Which of a row's three positions each frequency turns by.
+    fn axes(&self, frequencies: usize) -> Result<Vec<usize>> {
+        let Some(sections) = self.sections else {
+            bail!("rows at a time, a height and a width in a decoder of plain positions");
+        };
+        if sections.iter().sum::<usize>() != frequencies {
+            bail!("sections {sections:?} of `{frequencies}` frequencies");
+        }
+        let axes = sections.into_iter().enumerate();
+        Ok(axes
+            .flat_map(|(axis, len)| std::iter::repeat_n(axis, len))
+            .collect())
     }
 }
 
@@ -129,7 +188,12 @@ mod tests {
         // `ROPE_INIT_FUNCTIONS` of transformers 4.57.6, heads of 16.
         let of = |scaling| {
             let theta = 500_000.0;
-            Rope { theta, scaling }.frequencies(16)
+            Rope {
+                theta,
+                scaling,
+                sections: None,
+            }
+            .frequencies(16)
         };
         let plain = [
             1.0,
@@ -158,22 +222,69 @@ mod tests {
         assert_close(&of(llama3), &expected);
     }
 
+    const ROPE: Rope = Rope {
+        theta: 100.0,
+        scaling: RopeScaling::None,
+        sections: None,
+    };
+
+    fn values(tables: &Rotary) -> [Vec<Vec<f32>>; 2] {
+        [&tables.cos, &tables.sin].map(|table| table.to_vec2().expect("rows of frequencies"))
+    }
+
     #[test]
     fn tables_turn_each_pair_by_its_position() {
-        let rope = Rope {
-            theta: 100.0,
-            scaling: RopeScaling::None,
-        };
-        let tables = rope
-            .tables(&[0, 3], 4, &Device::Cpu)
+        let tables = ROPE
+            .tables(RowPositions::Plain(&[0, 3]), 4, &Device::Cpu)
             .expect("on the processor");
-        let cos: Vec<Vec<f32>> = tables.cos.to_vec2().expect("two rows");
-        let sin: Vec<Vec<f32>> = tables.sin.to_vec2().expect("two rows");
+        let [cos, sin] = values(&tables);
         assert_eq!(
             (cos[0].as_slice(), sin[0].as_slice()),
             (&[1.0, 1.0][..], &[0.0, 0.0][..])
         );
         assert_close(&cos[1], &[3.0_f32.cos(), 0.3_f32.cos()]);
         assert_close(&sin[1], &[3.0_f32.sin(), 0.3_f32.sin()]);
+    }
+
+    #[test]
+    fn frequencies_are_divided_among_time_height_and_width() {
+        let rope = Rope {
+            sections: Some([1, 2, 1]),
+            ..ROPE
+        };
+        let frequencies = rope.frequencies(8);
+        let tables = rope
+            .tables(RowPositions::Multimodal(&[[5, 7, 11]]), 8, &Device::Cpu)
+            .expect("on the processor");
+        let [cos, _] = values(&tables);
+        let angles = [5.0, 7.0, 7.0, 11.0];
+        let expected: Vec<f32> = angles
+            .iter()
+            .zip(&frequencies)
+            .map(|(position, frequency)| (position * frequency).cos())
+            .collect();
+        assert_eq!(cos[0], expected);
+    }
+
+    #[test]
+    fn words_stand_where_plain_positions_put_them() {
+        let rope = Rope {
+            sections: Some([1, 2, 1]),
+            ..ROPE
+        };
+        let tables = |positions| values(&rope.tables(positions, 8, &Device::Cpu).expect("here"));
+        assert_eq!(
+            tables(RowPositions::Multimodal(&[[4; 3], [9; 3]])),
+            tables(RowPositions::Plain(&[4, 9]))
+        );
+    }
+
+    #[test]
+    fn three_positions_need_sections_of_all_frequencies() {
+        for sections in [None, Some([1, 1, 1])] {
+            let rope = Rope { sections, ..ROPE };
+            let positions = RowPositions::Multimodal(&[[1, 2, 3]]);
+            assert!(rope.tables(positions, 8, &Device::Cpu).is_err());
+        }
     }
 }

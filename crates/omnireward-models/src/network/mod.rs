@@ -2,7 +2,7 @@
 
 mod closing;
 mod reader;
-mod recent;
+pub(crate) mod recent;
 
 use std::{fs, ops::Range, path::Path, sync::Arc};
 
@@ -19,6 +19,7 @@ use crate::{
     decoder::{Decoder, DecoderConfig},
     minicpm_o, ops,
     processor::{ChatOptions, MediumInput, MediumShape, Preprocessing},
+    qwen2_5_vl,
     weights::{Placement, Scope, Weights},
 };
 
@@ -367,6 +368,7 @@ impl RewardNetwork {
 fn decoder_scope(family: Family, weights: &Weights, placement: &Placement) -> Scope {
     match family {
         Family::MiniCpmO => minicpm_o::weights::decoder(weights, placement),
+        Family::Qwen2_5Vl | Family::Qwen2_5Omni => qwen2_5_vl::weights::decoder(weights, placement),
         Family::Qwen2 | Family::Qwen3 | Family::Llama => weights.scope("model", placement),
     }
 }
@@ -375,6 +377,9 @@ fn decoder_scope(family: Family, weights: &Weights, placement: &Placement) -> Sc
 fn lm_head_scope(family: Family, weights: &Weights, placement: &Placement) -> Scope {
     match family {
         Family::MiniCpmO => minicpm_o::weights::language(weights, placement),
+        Family::Qwen2_5Vl | Family::Qwen2_5Omni => {
+            qwen2_5_vl::weights::language(weights, placement)
+        }
         Family::Qwen2 | Family::Qwen3 | Family::Llama => weights.scope("", placement),
     }
 }

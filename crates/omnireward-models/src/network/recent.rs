@@ -7,7 +7,7 @@ use crate::Result;
 
 /// What was made last of some bytes, so that the next criterion on the same pair need not make it again.
 #[derive(Debug)]
-pub(super) struct Recent<T> {
+pub(crate) struct Recent<T> {
     most: usize,
     /// The latest last.
     made: Mutex<VecDeque<([u8; 32], T)>>,
@@ -15,7 +15,7 @@ pub(super) struct Recent<T> {
 
 impl<T: Clone> Recent<T> {
     /// Remembers at most `most`.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
             made: Mutex::default(),
@@ -23,7 +23,7 @@ impl<T: Clone> Recent<T> {
     }
 
     /// What was made under `key`, or what `make` makes now.
-    pub(super) fn get_or(&self, key: [u8; 32], make: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn get_or(&self, key: [u8; 32], make: impl FnOnce() -> Result<T>) -> Result<T> {
         if let Some(known) = self.take(&key) {
             self.keep(key, known.clone());
             return Ok(known);

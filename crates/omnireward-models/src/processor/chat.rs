@@ -1,5 +1,7 @@
-mod files;
-mod template;
+pub(crate) mod conversation;
+pub(crate) mod files;
+pub(crate) mod template;
+pub(crate) mod words;
 
 use std::path::Path;
 
@@ -223,7 +225,8 @@ fn probe(template: &Template) -> Result<bool> {
         .is_ok_and(|text| text.contains(CRITERION)))
 }
 
-fn open_tokenizer(dir: &Path, vocabulary: Option<usize>) -> Result<(Tokenizer, String)> {
+/// A checkpoint's tokenizer, and the SHA-256 of its file.
+pub(crate) fn open_tokenizer(dir: &Path, vocabulary: Option<usize>) -> Result<(Tokenizer, String)> {
     let path = dir.join("tokenizer.json");
     let bytes = files::bytes(&path)?;
     let mut tokenizer =

@@ -1,8 +1,9 @@
 //! From a pair to token sequences, and from media to what the towers read.
 
-mod chat;
+pub(crate) mod chat;
 mod minicpm_o;
 mod preprocessing;
+mod qwen2_5_vl;
 mod turns;
 mod vocabulary;
 
@@ -13,3 +14,4 @@ pub use preprocessing::{
     AudioPadding, AudioRows, ImageNumbers, MediaSplit, MixedMedia, Orientation, Preprocessing,
     ShortVideos, Shrink, SpecialText, Transparency, UncountedVideos, UnknownPreprocessing,
 };
+pub use qwen2_5_vl::{Qwen2_5VlProcessor, VideoSettings};

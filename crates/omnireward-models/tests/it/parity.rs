@@ -6,4 +6,5 @@ mod adapter;
 mod decoders;
 mod inputs;
 mod minicpm_o;
+mod qwen2_5_vl;
 mod reference;

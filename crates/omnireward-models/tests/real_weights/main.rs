@@ -23,3 +23,4 @@ mod decoders;
 mod fetch;
 mod tokenizers;
 mod whisper;
+mod writer;

@@ -1,14 +1,20 @@
 use omnireward_core::Task;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::grpo::{RoundRecord, VerdictsRecord};
+
 /// A measurement: a line of `metrics.jsonl`, told apart by `kind`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Record {
     /// Of training.
     Step(StepRecord),
-    /// Of the model on pairs that are held out.
+    /// Of the model's rewards on pairs that are held out.
     Evaluation(EvaluationRecord),
+    /// Of training by GRPO.
+    Round(RoundRecord),
+    /// Of the model's verdicts on pairs that are held out.
+    Verdicts(VerdictsRecord),
 }
 
 /// What the steps since the last measurement did: means over their pairs, and the state after the last of them.
@@ -118,11 +124,13 @@ pub struct TaskAgreement {
 }
 
 impl Record {
-    /// Steps of the optimiser so far.
+    /// Steps, or rounds, so far.
     pub const fn step(&self) -> u64 {
         match self {
             Self::Step(record) => record.step,
             Self::Evaluation(record) => record.step,
+            Self::Round(record) => record.step,
+            Self::Verdicts(record) => record.step,
         }
     }
 
@@ -131,6 +139,8 @@ impl Record {
         match self {
             Self::Step(record) => record.scalars(),
             Self::Evaluation(record) => record.scalars(),
+            Self::Round(record) => record.scalars(),
+            Self::Verdicts(record) => record.scalars(),
         }
     }
 }

@@ -276,6 +276,15 @@ fn remembered(beta: f64, steps: u64) -> f64 {
     1.0 - beta.powf(steps as f64)
 }
 
+/// What a gradient is multiplied by so that its norm is at most `most`, as torch's `clip_grad_norm_` does.
+pub(crate) fn clipped(norm: f64, most: f64) -> f64 {
+    if most > 0.0 {
+        (most / (norm + 1e-6)).min(1.0)
+    } else {
+        1.0
+    }
+}
+
 fn check_distinct(parameters: &[Parameter]) -> Result<()> {
     let mut names = HashSet::new();
     let mut vars = HashSet::new();

@@ -3,10 +3,11 @@
 use serde_path_to_error::{Path, Segment};
 
 /// Serde's names of what it expects, and words for people.
-const EXPECTATIONS: [(&str, &str); 11] = [
+const EXPECTATIONS: [(&str, &str); 12] = [
     ("f64", "a number"),
     ("usize", "a whole number of at least 0"),
     ("u64", "a whole number of at least 0"),
+    ("u32", "a whole number of at least 0"),
     ("a boolean", "true or false"),
     ("a sequence", "a list"),
     ("a string", "a string"),

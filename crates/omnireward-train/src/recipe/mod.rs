@@ -19,11 +19,21 @@ use crate::{
 mod check;
 mod defaults;
 mod fault;
+mod grpo;
 mod overrides;
 mod preprocessing;
 mod read;
+mod sft;
 #[cfg(test)]
 mod tests;
+mod update;
+
+pub use grpo::{
+    Engine, GrpoRecipe, LengthRecipe, PolicyRecipe, RewardsRecipe, RolloutRecipe, TiesRecipe,
+    WeightRecipe,
+};
+pub use sft::{AnswersRecipe, SftRecipe};
+pub use update::{QuestionRecipe, QuestionsRecipe, UpdateRecipe, WriterPart, WriterRecipe};
 
 /// A training, complete: two runs of one recipe on the same files end in the same bytes.
 ///
@@ -514,6 +524,16 @@ pub struct CheckpointRecipe {
     pub every: u64,
     /// Checkpoints kept, the newest; the best is kept besides.
     pub keep: usize,
+}
+
+impl CheckpointRecipe {
+    /// Checkpoints that lie side by side at most, of a training of so many steps.
+    pub(crate) fn written(&self, steps: u64) -> u64 {
+        match self.every {
+            0 => 0,
+            every => (steps / every).min(self.keep as u64 + 1),
+        }
+    }
 }
 
 impl Default for CheckpointRecipe {

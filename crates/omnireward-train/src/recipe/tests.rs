@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::Error;
 
+mod writers;
+
 const SMALLEST: &str = r#"
 [model]
 path = "base"

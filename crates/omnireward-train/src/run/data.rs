@@ -187,21 +187,32 @@ impl Examples {
     /// The order depends on the seed and the epoch alone, so that a run that is taken up again goes on with the pairs
     /// that it would have had.
     pub(super) fn steps(&self, seed: u64, epoch: u64, pairs: usize) -> Vec<Vec<usize>> {
-        let mut order: Vec<usize> = (0..self.groups.len()).collect();
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(epoch);
-        order.shuffle(&mut random);
-        let mut steps = Vec::new();
-        let mut step = Vec::new();
-        for group in order {
-            step.extend(&self.groups[group]);
-            if step.len() >= pairs {
-                steps.push(std::mem::take(&mut step));
-            }
-        }
-        if !step.is_empty() {
-            steps.push(step);
-        }
-        steps
+        in_steps(&self.groups, seed, epoch, pairs)
     }
+}
+
+/// Members of groups in an order that the seed and the epoch give to groups, as many groups together as make so many
+/// members. The last part may have fewer.
+pub(crate) fn in_steps(
+    groups: &[Vec<usize>],
+    seed: u64,
+    epoch: u64,
+    members: usize,
+) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(epoch);
+    order.shuffle(&mut random);
+    let mut steps = Vec::new();
+    let mut step = Vec::new();
+    for group in order {
+        step.extend(&groups[group]);
+        if step.len() >= members {
+            steps.push(std::mem::take(&mut step));
+        }
+    }
+    if !step.is_empty() {
+        steps.push(step);
+    }
+    steps
 }

@@ -5,8 +5,6 @@ mod evaluate;
 mod forward;
 mod lanes;
 mod prepare;
-mod record;
-mod state;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -14,7 +12,7 @@ mod tokens;
 mod trainee;
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::File,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -24,10 +22,10 @@ use omnireward_models::{MediaCache, checkpoint::TieMargin};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::data::in_steps;
 pub use self::{
     data::TrainingSet,
     evaluate::HeldOut,
-    state::Best,
     tokens::{TokenPair, TokenStep, TokenTraining},
 };
 use self::{
@@ -35,16 +33,16 @@ use self::{
     evaluate::HeldOutExamples,
     forward::{Judged, Words},
     lanes::Lanes,
-    record::Record,
-    state::Moment,
     step::Learnt,
     trainee::Trainee,
 };
 use crate::{
-    Error, Recipe, Result,
+    Recipe, Result,
     card::{CardData, ModelCard},
+    folder::{self, Best, Record, state},
     metrics::{self, Agreement, EvaluationRecord, Metrics, StepRecord},
     objective::{Counts, Evaluation, Objective},
+    optimiser::ScalarAdam,
 };
 
 /// A training that is to be run.
@@ -139,6 +137,28 @@ struct Epoch {
     steps: Vec<Vec<usize>>,
 }
 
+/// The numbers of a moment that are no tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Moment {
+    /// Steps done.
+    step: u64,
+    /// The parameter of ties.
+    tie: f64,
+    /// Its optimiser.
+    tie_optimiser: ScalarAdam,
+    /// The best evaluation so far.
+    best: Option<Best>,
+    /// The newest ones.
+    evaluations: Vec<EvaluationRecord>,
+    /// Rows, tokens and seconds so far, for the record.
+    rows: u64,
+    tokens: u64,
+    seconds: f64,
+    /// What has not been written as a line of metrics yet.
+    #[serde(default)]
+    window: Window,
+}
+
 /// What happened since the last line of metrics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Window {
@@ -163,17 +183,22 @@ impl<'a> Run<'a> {
             host,
             record,
         } = training;
-        fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
-        let lock = lock(out)?;
+        let lock = folder::lock(out)?;
         let likelihood = recipe.objective.likelihood;
         let data = sets.iter().map(CardData::of).collect();
         let examples = Examples::new(sets, recipe.objective.language_modelling)?;
         examples.check(likelihood)?;
         examples.check_words()?;
-        let record = Record::new(recipe, &record);
+        let record = Record::new(recipe.to_toml(), &record);
         record.check(out)?;
         let mut trainee = Trainee::open(base, recipe, examples.have_words())?;
-        let mut moment = state::resume(&mut trainee, out)?;
+        let mut moment: Option<Moment> =
+            state::resume(&mut trainee.variables, &mut trainee.optimiser, out)?;
+        if let Some(moment) = &moment {
+            trainee.tie = moment.tie;
+            trainee.tie_optimiser = moment.tie_optimiser.clone();
+            trainee.step = moment.step;
+        }
         record.write(out)?;
         let mut run = Self {
             metrics: match &moment {
@@ -292,7 +317,7 @@ impl<'a> Run<'a> {
         if !is_last && due(self.recipe.checkpoints.every) {
             self.write(&self.checkpoint(step), progress)?;
             self.save()?;
-            self.forget_old()?;
+            folder::forget_old(self.out, self.recipe.checkpoints.keep)?;
         }
         Ok(())
     }
@@ -383,7 +408,12 @@ impl<'a> Run<'a> {
             seconds: self.seconds,
             window: self.window.clone(),
         };
-        state::save(&self.trainee, &moment, self.out)
+        let Trainee {
+            variables,
+            optimiser,
+            ..
+        } = &self.trainee;
+        state::save(variables, optimiser, moment.step, &moment, self.out)
     }
 
     /// Writes the checkpoint of this moment, with its card and the width of ties.
@@ -409,13 +439,15 @@ impl<'a> Run<'a> {
             };
             files.push((TieMargin::FILE, ties.to_json()));
         }
-        self.trainee.write(out, &files, progress)
+        self.trainee.variables.write(out, &files, progress)
     }
 
     fn finish(self, progress: &dyn Progress) -> Result<Trained> {
         let last = self.out.join("last");
         self.write(&last, progress)?;
-        self.trainee.write_adapter(&self.out.join("adapter"))?;
+        self.trainee
+            .variables
+            .write_adapter(&self.out.join("adapter"))?;
         self.save()?;
         let without_gradient = self.trainee.optimiser.without_gradient();
         Ok(Trained {
@@ -435,25 +467,7 @@ impl<'a> Run<'a> {
     }
 
     fn checkpoint(&self, step: u64) -> PathBuf {
-        self.out.join("checkpoints").join(format!("step-{step:08}"))
-    }
-
-    /// Removes checkpoints beyond those that are to be kept.
-    fn forget_old(&self) -> Result<()> {
-        let folder = self.out.join("checkpoints");
-        let mut kept = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(|source| Error::io(&folder, source))? {
-            let entry = entry.map_err(|source| Error::io(&folder, source))?;
-            if entry.file_name().to_string_lossy().starts_with("step-") {
-                kept.push(entry.path());
-            }
-        }
-        kept.sort();
-        let keep = self.recipe.checkpoints.keep.max(1);
-        for old in &kept[..kept.len().saturating_sub(keep)] {
-            fs::remove_dir_all(old).map_err(|source| Error::io(old, source))?;
-        }
-        Ok(())
+        folder::checkpoint(self.out, step)
     }
 
     /// Fails before hours are spent when a pair of words is too long.
@@ -469,50 +483,10 @@ impl<'a> Run<'a> {
 
     /// Fails before hours are spent when the disk cannot take what the run will write.
     fn check_room(&self) -> Result<()> {
-        let checkpoint = self.trainee.checkpoint_bytes()?;
-        let state = 16 * self.trainee.trained();
-        let checkpoints = match self.recipe.checkpoints.every {
-            0 => 0,
-            every => (self.total / every).min(self.recipe.checkpoints.keep as u64 + 1),
-        };
-        let all = checkpoint * (checkpoints + 2) + 2 * state;
-        // What an earlier sitting has written will be kept or replaced.
-        let needed = all.saturating_sub(bytes_in(self.out));
-        match omnireward_models::checkpoint::free_bytes(self.out) {
-            Some(free) if free < needed => Err(Error::NoRoom {
-                path: self.out.to_owned(),
-                needed,
-                free,
-            }),
-            _ => Ok(()),
-        }
+        let checkpoints = self.recipe.checkpoints.written(self.total);
+        let bytes = self.trainee.variables.bytes_in_all(checkpoints)?;
+        folder::check_room(self.out, bytes)
     }
-}
-
-/// Keeps other processes from training in the same folder.
-fn lock(out: &Path) -> Result<File> {
-    let path = out.join(".lock");
-    let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse {
-            path: out.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(Error::io(&path, source)),
-    }
-}
-
-/// Bytes of all files below a folder, as far as they can be counted.
-fn bytes_in(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return 0;
-    };
-    let bytes = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(about) if about.is_dir() => bytes_in(&entry.path()),
-        Ok(about) => about.len(),
-        Err(_) => 0,
-    };
-    entries.filter_map(|entry| entry.ok().map(bytes)).sum()
 }
 
 impl Window {

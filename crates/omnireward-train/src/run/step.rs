@@ -11,7 +11,7 @@ use super::{
     prepare::{self, Source},
     trainee::Trainee,
 };
-use crate::{Error, Recipe, Result, objective::Evaluation};
+use crate::{Error, Recipe, Result, objective::Evaluation, optimiser::clipped};
 
 /// What pairs gave.
 #[derive(Default)]
@@ -107,15 +107,6 @@ impl Trainee {
             evaluation.tie_gradient * scale,
         );
         Ok(norm)
-    }
-}
-
-/// What a gradient is multiplied by so that its norm is at most `most`, as torch's `clip_grad_norm_` does.
-fn clipped(norm: f64, most: f64) -> f64 {
-    if most > 0.0 {
-        (most / (norm + 1e-6)).min(1.0)
-    } else {
-        1.0
     }
 }
 

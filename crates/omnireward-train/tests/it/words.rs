@@ -23,7 +23,7 @@ fn steps(out: &Path) -> Vec<StepRecord> {
     let records = metrics::read(&out.join(metrics::LINES)).unwrap();
     let step = |record| match record {
         Record::Step(step) => Some(step),
-        Record::Evaluation(_) => None,
+        _ => None,
     };
     records.into_iter().filter_map(step).collect()
 }

@@ -68,6 +68,10 @@ pub(crate) struct RandomArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KindArg {
     MinicpmO,
+    #[value(name = "qwen2.5-vl")]
+    Qwen2_5Vl,
+    #[value(name = "qwen2.5-omni")]
+    Qwen2_5Omni,
     Qwen2,
     Qwen3,
     Llama,
@@ -77,6 +81,8 @@ impl From<KindArg> for Family {
     fn from(kind: KindArg) -> Self {
         match kind {
             KindArg::MinicpmO => Self::MiniCpmO,
+            KindArg::Qwen2_5Vl => Self::Qwen2_5Vl,
+            KindArg::Qwen2_5Omni => Self::Qwen2_5Omni,
             KindArg::Qwen2 => Self::Qwen2,
             KindArg::Qwen3 => Self::Qwen3,
             KindArg::Llama => Self::Llama,

@@ -1,6 +1,9 @@
-//! `omnireward train`: makes reward models.
+//! `omnireward train`: makes reward models, and models that write verdicts.
 
 mod page;
+mod protocol;
+mod service;
+mod writers;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +33,10 @@ use crate::{
 pub(crate) enum TrainCommand {
     /// Train a model that gives rewards, on preferences: Bradley-Terry and its kin.
     Bt(BtArgs),
+    /// Train a model that writes on answers to questions about pairs.
+    Sft(writers::WriterArgs),
+    /// Train a model that writes by its own replies: group-relative policy optimisation.
+    Grpo(Box<writers::GrpoArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +74,10 @@ pub(crate) struct BtArgs {
 ///
 /// Where every thread has a micro-batch to itself, candle's own threads, which share the work of each operator, would
 /// only stand in their way.
-pub(crate) fn prepare(TrainCommand::Bt(args): &TrainCommand) {
+pub(crate) fn prepare(command: &TrainCommand) {
+    let TrainCommand::Bt(args) = command else {
+        return;
+    };
     let is_side_by_side = Recipe::read(&args.recipe, &args.overrides)
         .is_ok_and(|recipe| recipe.train.micro_batch_pairs.is_some());
     if is_side_by_side {
@@ -85,6 +95,8 @@ pub(crate) fn prepare(TrainCommand::Bt(args): &TrainCommand) {
 pub(crate) async fn train(command: TrainCommand, quiet: bool) -> Result<Outcome> {
     match command {
         TrainCommand::Bt(args) => bt(&args, quiet).await,
+        TrainCommand::Sft(args) => writers::sft(&args, quiet).await,
+        TrainCommand::Grpo(args) => writers::grpo(&args, quiet).await,
     }
 }
 
@@ -102,12 +114,7 @@ async fn bt(args: &BtArgs, quiet: bool) -> Result<Outcome> {
         );
     }
     let base = Checkpoint::find(&spec, quiet).await?;
-    let mut data = Data {
-        strict: args.strict,
-        quiet,
-        record: Vec::new(),
-        open: Vec::new(),
-    };
+    let mut data = Data::new(args.strict, quiet);
     let mut sets = Vec::new();
     for set in &recipe.data {
         sets.push(TrainingSet {
@@ -144,7 +151,12 @@ async fn bt(args: &BtArgs, quiet: bool) -> Result<Outcome> {
     for checkpoint in trained.best.iter().chain([&trained.last]) {
         store_golden(checkpoint)?;
     }
-    page::write(&args.out, &recipe, trained.best_evaluation)?;
+    let about = page::About {
+        verb: "bt",
+        base: &recipe.model.path,
+        settings: recipe.settings(),
+    };
+    page::write(&args.out, about, trained.best_evaluation)?;
     if args.json {
         printer::data(&format!("{}\n", serde_json::to_string_pretty(&trained)?))?;
     } else {
@@ -191,6 +203,15 @@ struct Data {
 }
 
 impl Data {
+    fn new(strict: bool, quiet: bool) -> Self {
+        Self {
+            strict,
+            quiet,
+            record: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
     async fn pairs(&mut self, wanted: &Wanted<'_>) -> Result<Vec<PreferencePair>> {
         let reading = ReadingArgs {
             format: wanted

@@ -18,3 +18,4 @@ mod published_figures;
 mod reward_models;
 mod support;
 mod training;
+mod writing_models;

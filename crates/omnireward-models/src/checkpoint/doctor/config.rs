@@ -46,6 +46,9 @@ pub(super) fn examine(patient: &mut Patient<'_>) {
 fn examine_as_loaded(patient: &mut Patient<'_>, config: &Value, path: &Path) {
     let refused = match patient.family() {
         Some(Family::MiniCpmO) => crate::minicpm_o::Config::from_json(config, path).err(),
+        Some(Family::Qwen2_5Vl | Family::Qwen2_5Omni) => {
+            crate::qwen2_5_vl::Config::from_json(config, path).err()
+        }
         Some(_) => DecoderConfig::from_json(config, path).err(),
         None => None,
     };

@@ -10,7 +10,7 @@ use super::{Code, Finding, Patient, reason};
 use crate::{
     Head, Result,
     checkpoint::{
-        architecture::Readout,
+        architecture::{Family, Readout},
         files::{StoredTensor, VALUE_HEAD, WHOLE, WeightFile, io, unwrapped},
         heads,
         layout::Part,
@@ -72,7 +72,8 @@ fn unknown_head(file: &str, problem: String) -> Finding {
 
 fn examine_absence(patient: &mut Patient<'_>) {
     let survey = patient.survey;
-    if survey.files.is_empty() {
+    // A model that writes needs none.
+    if survey.files.is_empty() || patient.family().is_some_and(Family::is_writing) {
         return;
     }
     // Of a file that is missing or unreadable nobody knows what it held.

@@ -199,12 +199,13 @@ fn examine_against_layout(patient: &mut Patient<'_>) {
     });
     let (shapes, unknown): (Vec<_>, Vec<_>) = (shapes.collect(), unknown.collect());
     let lost = lost_tensors(patient);
-    let has_all = |name: &str| found.contains_key(name) || lost.contains(name);
+    let names = found.keys().chain(&lost.names);
+    let names: BTreeSet<String> = names.map(|name| full_name(name, is_bare)).collect();
     let missing = specs.iter().filter(|spec| {
-        let bare = spec.name.strip_prefix("model.").filter(|_| is_bare);
         spec.part != Part::Head
-            && !layout::is_optional(spec.part)
-            && !has_all(bare.unwrap_or(&spec.name))
+            && !layout::is_optional(architecture.family, spec.part)
+            && !lost.everything
+            && !names.contains(&spec.name)
     });
     let missing: Vec<Finding> = missing.map(missing_tensor).collect();
     patient.report_many(shapes);
@@ -217,12 +218,6 @@ fn examine_against_layout(patient: &mut Patient<'_>) {
 struct Lost<'a> {
     names: BTreeSet<&'a str>,
     everything: bool,
-}
-
-impl Lost<'_> {
-    fn contains(&self, name: &str) -> bool {
-        self.everything || self.names.contains(name)
-    }
 }
 
 fn lost_tensors<'a>(patient: &Patient<'a>) -> Lost<'a> {
@@ -247,13 +242,25 @@ fn lost_tensors<'a>(patient: &Patient<'a>) -> Lost<'a> {
     }
 }
 
+/// What parts of Qwen2.5-VL are called in memory, and in its published files.
+const IN_MEMORY: [(&str, &str); 2] = [
+    ("model.visual.", "visual."),
+    ("model.language_model.", "model."),
+];
+
 /// Bare decoders leave out the `model.` that those with a head have.
 fn is_bare_decoder<T>(found: &BTreeMap<&str, T>) -> bool {
     found.contains_key("embed_tokens.weight")
         && !found.keys().any(|name| name.starts_with("model."))
 }
 
+/// The name that the layout has.
 fn full_name(name: &str, is_bare: bool) -> String {
+    for (in_memory, published) in IN_MEMORY {
+        if let Some(rest) = name.strip_prefix(in_memory) {
+            return format!("{published}{rest}");
+        }
+    }
     let is_decoders = ["embed_tokens.", "layers.", "norm."]
         .iter()
         .any(|start| name.starts_with(start));

@@ -17,6 +17,27 @@ use crate::{
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Those of turns and media in Qwen2.5-Omni's conversations.
+const OMNI_TOKENS: [&str; 9] = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|AUDIO|>",
+    "<|audio_bos|>",
+    "<|audio_eos|>",
+    "<|vision_bos|>",
+    "<|vision_eos|>",
+    "<|IMAGE|>",
+    "<|VIDEO|>",
+];
+/// Those of turns and media in Qwen2.5-VL's conversations.
+const VISUAL_TOKENS: [&str; 6] = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+];
 
 pub(super) fn examine(patient: &mut Patient<'_>) {
     let path = patient.dir.join(TOKENIZER);
@@ -60,6 +81,12 @@ pub(super) fn examine(patient: &mut Patient<'_>) {
 /// Tokens that text of the model contains.
 fn needed(patient: &Patient<'_>, config: &Value) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
+    if patient.family() == Some(Family::Qwen2_5Vl) {
+        needed.extend(VISUAL_TOKENS.map(str::to_owned));
+    }
+    if patient.family() == Some(Family::Qwen2_5Omni) {
+        needed.extend(OMNI_TOKENS.map(str::to_owned));
+    }
     if patient.family() == Some(Family::MiniCpmO) {
         let chat = QWEN_TOKENS.iter().take(3).map(|(token, _)| *token);
         let all = chat.chain(MINICPM_TOKENS).chain([PLACEHOLDER]);

@@ -34,10 +34,11 @@ use tokenizer::Tokens;
 pub enum Size {
     /// Every part there, each as small as it can be: about a megabyte. For tests.
     Tiny,
-    /// For MiniCPM-o a model of about 4 million parameters for small media, with few rows for each: one that is
-    /// trained on a processor in an hour. For text the same as [`Tiny`](Self::Tiny).
+    /// For MiniCPM-o, Qwen2.5-VL and Qwen2.5-Omni a model of a few million parameters for small media, with few rows
+    /// for each: one that is trained on a processor in an hour. For text the same as [`Tiny`](Self::Tiny).
     Mini,
-    /// For MiniCPM-o a model of about 20 million parameters; for text the family's smallest published size.
+    /// For MiniCPM-o a model of about 20 million parameters; for Qwen2.5-VL and Qwen2.5-Omni one whose decoder is
+    /// the smallest published Qwen2, of half a billion; for text the family's smallest published size.
     Small,
     /// MiniCPM-o-2.6 itself, or the family's published size of 7 or 8 billion parameters.
     Full,
@@ -46,7 +47,7 @@ pub enum Size {
 /// A checkpoint to write.
 ///
 /// MiniCPM-o gets a value head in `value_head.safetensors`; the text families are sequence classifiers with one
-/// output.
+/// output; Qwen2.5-VL and Qwen2.5-Omni are language models.
 ///
 /// ```
 /// use omnireward_core::NoProgress;
@@ -120,8 +121,10 @@ impl RandomCheckpoint {
         let architecture = Architecture::from_json(&config, Path::new("config.json"))?;
         let tensors = layout::tensors(&architecture);
         let head = match architecture.readout {
-            Readout::Language => layout::value_head(architecture.text.hidden),
-            Readout::Classes(_) | Readout::TwoLayers(_) => Vec::new(),
+            Readout::Language if !self.family.is_writing() => {
+                layout::value_head(architecture.text.hidden)
+            }
+            _ => Vec::new(),
         };
         let numbers = tensors.iter().chain(&head).map(TensorSpec::elements);
         let parameters = numbers.fold(0, u64::saturating_add);
@@ -195,7 +198,8 @@ impl RandomCheckpoint {
         for (field, value) in &self.overrides {
             set(&mut config, field, value.clone())?;
         }
-        let rows = config["vocab_size"].as_u64().unwrap_or(0);
+        let places = [&config["vocab_size"], &config["text_config"]["vocab_size"]];
+        let rows = places.into_iter().find_map(Value::as_u64).unwrap_or(0);
         if rows < tokens.rows() {
             return Err(Error::Tokenizer {
                 path: self
@@ -223,11 +227,37 @@ impl RandomCheckpoint {
             "special_tokens_map.json",
             &Tokens::special_tokens_map(self.family),
         )?;
-        if self.family == Family::MiniCpmO {
-            folder.json("preprocessor_config.json", &published::preprocessor(config))?;
-            folder.json("processor_config.json", &published::processor())?;
+        match self.family {
+            Family::MiniCpmO => {
+                folder.json("preprocessor_config.json", &published::preprocessor(config))?;
+                folder.json("processor_config.json", &published::processor())
+            }
+            Family::Qwen2_5Vl | Family::Qwen2_5Omni => {
+                self.write_visual_preprocessors(folder, config)
+            }
+            Family::Qwen2 | Family::Qwen3 | Family::Llama => Ok(()),
         }
-        Ok(())
+    }
+
+    fn write_visual_preprocessors(&self, folder: &Folder, config: &Value) -> Result<()> {
+        let pixels = presets::pixels(self.size);
+        let mut preprocessor = published::visual_preprocessor(config, pixels);
+        if self.family == Family::Qwen2_5Omni
+            && let (Some(fields), Some(sounds)) = (
+                preprocessor.as_object_mut(),
+                published::sound_preprocessor(config).as_object(),
+            )
+        {
+            fields.extend(sounds.clone());
+        }
+        folder.json("preprocessor_config.json", &preprocessor)?;
+        match pixels {
+            None => Ok(()),
+            Some(pixels) => folder.json(
+                "video_preprocessor_config.json",
+                &published::video_preprocessor(pixels, presets::FRAMES),
+            ),
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) fn is_compact(family: Family, size: Size) -> bool {
 pub(crate) fn config(family: Family, size: Size, tokens: &Tokens) -> Value {
     match family {
         Family::MiniCpmO => minicpm_o(&MiniCpmO::of(size), tokens),
+        Family::Qwen2_5Vl => qwen2_5_vl(&Qwen2_5Vl::of(size), tokens),
+        Family::Qwen2_5Omni => qwen2_5_omni(size, tokens),
         Family::Qwen2 => qwen2(&Text::qwen2(size), tokens),
         Family::Qwen3 => qwen3(&Text::qwen3(size), tokens),
         Family::Llama => llama(&Text::llama(size), tokens),
@@ -476,5 +478,259 @@ fn media(sizes: &MiniCpmO) -> Value {
             "num_hidden_layers": vision.layers,
             "patch_size": 14
         },
+    })
+}
+
+/// Qwen2.5-VL's sizes.
+struct Qwen2_5Vl {
+    text: Text,
+    vision: Tower,
+    /// Side of a window, in pixels.
+    window: usize,
+    /// Every so many layers, one sees whole frames.
+    whole: usize,
+}
+
+/// The least and the most pixels of pictures and frames, where a model is for small ones.
+pub(crate) const fn pixels(size: Size) -> Option<[u64; 2]> {
+    match size {
+        Size::Tiny | Size::Mini => Some([28 * 28, 112 * 112]),
+        Size::Small | Size::Full => None,
+    }
+}
+
+/// Frames of a video, at most, where a model is for small ones.
+pub(crate) const FRAMES: u64 = 8;
+
+impl Qwen2_5Vl {
+    const fn of(size: Size) -> Self {
+        match size {
+            Size::Tiny => Self {
+                text: Text {
+                    is_tied: false,
+                    ..Text::tiny(16)
+                },
+                vision: Tower {
+                    hidden: 32,
+                    layers: 2,
+                    heads: 2,
+                    intermediate: 64,
+                },
+                window: 56,
+                whole: 2,
+            },
+            Size::Mini => Self {
+                text: Text {
+                    hidden: 128,
+                    layers: 4,
+                    heads: 4,
+                    kv_heads: 2,
+                    head_dim: 32,
+                    intermediate: 384,
+                    vocabulary: None,
+                    is_tied: false,
+                },
+                vision: Tower {
+                    hidden: 128,
+                    layers: 4,
+                    heads: 4,
+                    intermediate: 384,
+                },
+                window: 56,
+                whole: 2,
+            },
+            Size::Small => Self {
+                text: Text::qwen2(Size::Small),
+                vision: Tower {
+                    hidden: 640,
+                    layers: 8,
+                    heads: 8,
+                    intermediate: 1710,
+                },
+                window: 112,
+                whole: 4,
+            },
+            Size::Full => Self {
+                text: Text::qwen2(Size::Full),
+                vision: Tower {
+                    hidden: 1280,
+                    layers: 32,
+                    heads: 16,
+                    intermediate: 3420,
+                },
+                window: 112,
+                whole: 8,
+            },
+        }
+    }
+
+    /// The published quarter of a head's frequencies for time, and the rest in two for height and width.
+    const fn sections(&self) -> [usize; 3] {
+        let pairs = self.text.head_dim / 2;
+        let time = pairs / 4;
+        let height = (pairs - time) / 2;
+        [time, height, pairs - time - height]
+    }
+}
+
+fn qwen2_5_vl(sizes: &Qwen2_5Vl, tokens: &Tokens) -> Value {
+    let text = &sizes.text;
+    json!({
+        "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+        "attention_dropout": 0.0,
+        "bos_token_id": tokens.id("<|endoftext|>"),
+        "eos_token_id": tokens.id("<|im_end|>"),
+        "hidden_act": "silu",
+        "hidden_size": text.hidden,
+        "image_token_id": tokens.id("<|image_pad|>"),
+        "initializer_range": 0.02,
+        "intermediate_size": text.intermediate,
+        "max_position_embeddings": 128_000,
+        "max_window_layers": text.layers,
+        "model_type": "qwen2_5_vl",
+        "num_attention_heads": text.heads,
+        "num_hidden_layers": text.layers,
+        "num_key_value_heads": text.kv_heads,
+        "pad_token_id": tokens.id("<|endoftext|>"),
+        "rms_norm_eps": 1e-6,
+        "rope_scaling": { "mrope_section": sizes.sections(), "type": "mrope" },
+        "rope_theta": 1_000_000.0,
+        "sliding_window": 32768,
+        "tie_word_embeddings": text.is_tied,
+        "torch_dtype": null,
+        "transformers_version": "4.41.2",
+        "use_cache": true,
+        "use_sliding_window": false,
+        "video_token_id": tokens.id("<|video_pad|>"),
+        "vision_config": windowed_vision(sizes),
+        "vision_end_token_id": tokens.id("<|vision_end|>"),
+        "vision_start_token_id": tokens.id("<|vision_start|>"),
+        "vision_token_id": tokens.id("<|vision_pad|>"),
+        "vocab_size": text.rows(tokens),
+    })
+}
+
+fn windowed_vision(sizes: &Qwen2_5Vl) -> Value {
+    let vision = &sizes.vision;
+    let whole: Vec<usize> = (0..vision.layers)
+        .filter(|layer| (layer + 1) % sizes.whole == 0)
+        .collect();
+    json!({
+        "depth": vision.layers,
+        "fullatt_block_indexes": whole,
+        "hidden_act": "silu",
+        "hidden_size": vision.hidden,
+        "in_chans": 3,
+        "intermediate_size": vision.intermediate,
+        "model_type": "qwen2_5_vl",
+        "num_heads": vision.heads,
+        "out_hidden_size": sizes.text.hidden,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "tokens_per_second": 2,
+        "window_size": sizes.window
+    })
+}
+
+/// The audio tower of Qwen2.5-Omni.
+const fn thinker_audio(size: Size) -> Tower {
+    match size {
+        Size::Tiny => Tower {
+            hidden: 32,
+            layers: 2,
+            heads: 2,
+            intermediate: 64,
+        },
+        Size::Mini => Tower {
+            hidden: 128,
+            layers: 3,
+            heads: 4,
+            intermediate: 384,
+        },
+        Size::Small => Tower {
+            hidden: 512,
+            layers: 6,
+            heads: 8,
+            intermediate: 2048,
+        },
+        Size::Full => Tower {
+            hidden: 1280,
+            layers: 32,
+            heads: 20,
+            intermediate: 5120,
+        },
+    }
+}
+
+/// The thinker alone, as Hugging Face transformers saves it.
+fn qwen2_5_omni(size: Size, tokens: &Tokens) -> Value {
+    let sizes = Qwen2_5Vl {
+        text: Text {
+            is_tied: false,
+            ..Qwen2_5Vl::of(size).text
+        },
+        ..Qwen2_5Vl::of(size)
+    };
+    json!({
+        "architectures": ["Qwen2_5OmniThinkerForConditionalGeneration"],
+        "audio_config": heard(&thinker_audio(size), &sizes.text),
+        "audio_end_token_id": tokens.id("<|audio_eos|>"),
+        "audio_start_token_id": tokens.id("<|audio_bos|>"),
+        "audio_token_index": tokens.id("<|AUDIO|>"),
+        "bos_token_id": tokens.id("<|endoftext|>"),
+        "eos_token_id": tokens.id("<|im_end|>"),
+        "image_token_index": tokens.id("<|IMAGE|>"),
+        "initializer_range": 0.02,
+        "model_type": "qwen2_5_omni_thinker",
+        "pad_token_id": tokens.id("<|endoftext|>"),
+        "position_id_per_seconds": 25,
+        "seconds_per_chunk": 2,
+        "text_config": thinker_text(&sizes, tokens),
+        "tie_word_embeddings": false,
+        "torch_dtype": null,
+        "transformers_version": "4.52.0",
+        "video_token_index": tokens.id("<|VIDEO|>"),
+        "vision_config": windowed_vision(&sizes),
+        "vision_end_token_id": tokens.id("<|vision_eos|>"),
+        "vision_start_token_id": tokens.id("<|vision_bos|>"),
+    })
+}
+
+fn thinker_text(sizes: &Qwen2_5Vl, tokens: &Tokens) -> Value {
+    let text = &sizes.text;
+    json!({
+        "hidden_act": "silu",
+        "hidden_size": text.hidden,
+        "intermediate_size": text.intermediate,
+        "max_position_embeddings": 32768,
+        "max_window_layers": text.layers,
+        "model_type": "qwen2_5_omni_text",
+        "num_attention_heads": text.heads,
+        "num_hidden_layers": text.layers,
+        "num_key_value_heads": text.kv_heads,
+        "rms_norm_eps": 1e-6,
+        "rope_scaling": { "mrope_section": sizes.sections(), "rope_type": "default", "type": "default" },
+        "rope_theta": 1_000_000.0,
+        "sliding_window": 32768,
+        "use_cache": true,
+        "use_sliding_window": false,
+        "vocab_size": text.rows(tokens),
+    })
+}
+
+fn heard(audio: &Tower, text: &Text) -> Value {
+    json!({
+        "activation_function": "gelu",
+        "d_model": audio.hidden,
+        "encoder_attention_heads": audio.heads,
+        "encoder_ffn_dim": audio.intermediate,
+        "encoder_layers": audio.layers,
+        "max_source_positions": AUDIO_POSITIONS,
+        "model_type": "qwen2_5_omni_audio_encoder",
+        "n_window": 100,
+        "num_mel_bins": 128,
+        "output_dim": text.hidden,
+        "scale_embedding": false
     })
 }

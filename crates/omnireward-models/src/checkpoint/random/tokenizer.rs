@@ -197,7 +197,7 @@ const fn special_names(family: Family) -> SpecialNames {
             unk: Some(PLACEHOLDER),
             class: "MiniCPMOTokenizerFast",
         },
-        Family::Qwen2 | Family::Qwen3 => SpecialNames {
+        Family::Qwen2_5Vl | Family::Qwen2_5Omni | Family::Qwen2 | Family::Qwen3 => SpecialNames {
             bos: None,
             eos: Some("<|im_end|>"),
             pad: Some("<|endoftext|>"),
@@ -216,6 +216,24 @@ const fn special_names(family: Family) -> SpecialNames {
 
 /// The tokens that Qwen3's tokenizer adds to Qwen2.5's.
 const QWEN3_TOKENS: [&str; 4] = ["<tool_response>", "</tool_response>", "<think>", "</think>"];
+
+/// What Qwen2.5-Omni calls tokens of Qwen2.5's tokenizer.
+const OMNI_TOKENS: [(&str, &str); 7] = [
+    ("<|object_ref_start|>", "<|AUDIO|>"),
+    ("<|object_ref_end|>", "<|audio_bos|>"),
+    ("<|box_start|>", "<|audio_eos|>"),
+    ("<|vision_start|>", "<|vision_bos|>"),
+    ("<|vision_end|>", "<|vision_eos|>"),
+    ("<|image_pad|>", "<|IMAGE|>"),
+    ("<|video_pad|>", "<|VIDEO|>"),
+];
+
+fn renamed(token: &'static str) -> &'static str {
+    OMNI_TOKENS
+        .iter()
+        .find(|(own, _)| *own == token)
+        .map_or(token, |(_, other)| *other)
+}
 
 /// The tokens of Llama 3's tokenizer that a conversation uses, with their published ids.
 const LLAMA_TOKENS: [(u32, &str); 7] = [
@@ -255,7 +273,13 @@ fn added(family: Family, is_compact: bool) -> Vec<Added> {
                 }))
                 .collect()
         }
-        Family::Qwen2 => qwen.collect(),
+        Family::Qwen2_5Vl | Family::Qwen2 => qwen.collect(),
+        Family::Qwen2_5Omni => qwen
+            .map(|token| Added {
+                content: renamed(token.content),
+                ..token
+            })
+            .collect(),
         Family::Qwen3 => {
             let own = (after_qwen..).zip(QWEN3_TOKENS);
             qwen.chain(own.map(|(id, content)| Added {
@@ -366,6 +390,33 @@ const CHATML: &str = "\
 {%- endif -%}
 ";
 
+/// The same with places for media, where the content of a message is a list of parts.
+const CHATML_WITH_MEDIA: &str = "\
+{%- if messages[0].role != 'system' -%}
+{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}
+{%- endif -%}
+{%- for message in messages -%}
+{{ '<|im_start|>' + message.role + '\\n' }}
+{%- if message.content is string -%}
+{{ message.content }}
+{%- else -%}
+{%- for part in message.content -%}
+{%- if part.type == 'image' -%}
+{{ '<|vision_start|><|image_pad|><|vision_end|>' }}
+{%- elif part.type == 'video' -%}
+{{ '<|vision_start|><|video_pad|><|vision_end|>' }}
+{%- else -%}
+{{ part.text }}
+{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{{ '<|im_end|>\\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{ '<|im_start|>assistant\\n' }}
+{%- endif -%}
+";
+
 /// A conversation with the role of each message in a header.
 const LLAMA3: &str = "\
 {{- bos_token -}}
@@ -377,9 +428,24 @@ const LLAMA3: &str = "\
 {%- endif -%}
 ";
 
-const fn chat_template(family: Family) -> &'static str {
+fn chat_template(family: Family) -> String {
     match family {
-        Family::Llama => LLAMA3,
-        Family::MiniCpmO | Family::Qwen2 | Family::Qwen3 => CHATML,
+        Family::Llama => LLAMA3.to_owned(),
+        Family::Qwen2_5Vl => CHATML_WITH_MEDIA.to_owned(),
+        Family::Qwen2_5Omni => omni_template(),
+        Family::MiniCpmO | Family::Qwen2 | Family::Qwen3 => CHATML.to_owned(),
     }
+}
+
+/// Qwen2.5-VL's template with a place for sounds, and the tokens as Qwen2.5-Omni calls them.
+fn omni_template() -> String {
+    const TEXT: &str = "{%- else -%}\n{{ part.text }}";
+    const SOUND: &str = "\
+{%- elif part.type == 'audio' -%}
+{{ '<|audio_bos|><|AUDIO|><|audio_eos|>' }}
+";
+    let template = CHATML_WITH_MEDIA.replacen(TEXT, &format!("{SOUND}{TEXT}"), 1);
+    OMNI_TOKENS.iter().fold(template, |template, (own, other)| {
+        template.replace(own, other)
+    })
 }

@@ -25,21 +25,21 @@ const NAMES: [&str; 7] = [
 
 /// What a checkpoint says about its conversations.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(crate) struct Files {
     /// The chat template.
-    pub(super) template: String,
+    pub(crate) template: String,
     /// The file that holds it.
-    pub(super) template_path: PathBuf,
+    pub(crate) template_path: PathBuf,
     /// Special tokens by name.
-    pub(super) special_tokens: Map<String, Value>,
+    pub(crate) special_tokens: Map<String, Value>,
     /// The token that is not read.
-    pub(super) pad: Option<u32>,
+    pub(crate) pad: Option<u32>,
     /// Tokens that the model has.
-    pub(super) vocabulary: Option<usize>,
+    pub(crate) vocabulary: Option<usize>,
 }
 
 impl Files {
-    pub(super) fn read(dir: &Path) -> Result<Self> {
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
         let tokenizer = Json::read(dir.join(TOKENIZER_CONFIG))?;
         let config = Json::read(dir.join(CONFIG))?;
         let (template, template_path) = template(dir, &tokenizer)?;
@@ -54,7 +54,7 @@ impl Files {
 }
 
 /// A file's bytes.
-pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| Error::Io {
         path: path.to_owned(),
         source,

@@ -15,7 +15,7 @@ const NAME: &str = "chat_template";
 
 /// A checkpoint's chat template, with what Hugging Face transformers gives such templates.
 #[derive(Debug)]
-pub(super) struct Template {
+pub(crate) struct Template {
     environment: Environment<'static>,
     path: PathBuf,
     source: String,
@@ -25,36 +25,68 @@ pub(super) struct Template {
 
 /// A turn of a conversation.
 #[derive(Debug, Serialize)]
-pub(super) struct Message {
+pub(crate) struct Message {
     role: &'static str,
-    content: String,
+    content: Content,
+}
+
+/// What is said in a turn.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Content {
+    /// Words alone, as templates of text models expect them.
+    Words(String),
+    /// Words and places of media, as templates of models with towers expect them.
+    Parts(Vec<ContentPart>),
+}
+
+/// Words, or the place of a medium.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(crate) enum ContentPart {
+    Text { text: String },
+    Image,
+    Video,
+    Audio,
+}
+
+impl From<String> for Content {
+    fn from(words: String) -> Self {
+        Self::Words(words)
+    }
+}
+
+impl From<Vec<ContentPart>> for Content {
+    fn from(parts: Vec<ContentPart>) -> Self {
+        Self::Parts(parts)
+    }
 }
 
 impl Message {
-    pub(super) fn system(content: String) -> Self {
+    pub(crate) fn system(content: impl Into<Content>) -> Self {
         Self {
             role: "system",
-            content,
+            content: content.into(),
         }
     }
 
-    pub(super) fn user(content: String) -> Self {
+    pub(crate) fn user(content: impl Into<Content>) -> Self {
         Self {
             role: "user",
-            content,
+            content: content.into(),
         }
     }
 
-    pub(super) fn assistant(content: String) -> Self {
+    pub(crate) fn assistant(content: impl Into<Content>) -> Self {
         Self {
             role: "assistant",
-            content,
+            content: content.into(),
         }
     }
 }
 
 impl Template {
-    pub(super) fn new(files: &Files, variables: Map<String, serde_json::Value>) -> Result<Self> {
+    pub(crate) fn new(files: &Files, variables: Map<String, serde_json::Value>) -> Result<Self> {
         let mut all = files.special_tokens.clone();
         all.extend(variables);
         Ok(Self {
@@ -66,12 +98,35 @@ impl Template {
     }
 
     /// The conversation as text, without the beginning of a further turn; what went wrong otherwise.
-    pub(super) fn render(&self, messages: &[Message]) -> Result<String, String> {
+    pub(crate) fn render(&self, messages: &[Message]) -> Result<String, String> {
+        self.text(messages, false)
+    }
+
+    /// The conversation as text, with the beginning of the turn that is to be written; what went wrong otherwise.
+    pub(crate) fn render_prompt(&self, messages: &[Message]) -> Result<String, String> {
+        self.text(messages, true)
+    }
+
+    /// Refuses a template that does not begin the turn that is to be written.
+    pub(crate) fn check_prompt(&self) -> Result<()> {
+        let messages = [Message::user("probe-prompt".to_owned())];
+        let texts = [self.render(&messages), self.render_prompt(&messages)];
+        let [finished, begun] = texts.map(|text| text.map_err(|reason| self.error(reason)));
+        if finished? == begun? {
+            return Err(self.error(
+                "it has no generation prompt: it does not begin the turn that the model is to write"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn text(&self, messages: &[Message], is_prompt: bool) -> Result<String, String> {
         let mut context = Map::new();
         context.insert("tools".to_owned(), serde_json::Value::Null);
         context.insert("documents".to_owned(), serde_json::Value::Null);
         context.extend(self.variables.clone());
-        context.insert("add_generation_prompt".to_owned(), false.into());
+        context.insert("add_generation_prompt".to_owned(), is_prompt.into());
         let messages = serde_json::to_value(messages).map_err(|error| error.to_string())?;
         context.insert("messages".to_owned(), messages);
         self.environment
@@ -81,12 +136,12 @@ impl Template {
     }
 
     /// An error about this template.
-    pub(super) fn error(&self, reason: String) -> Error {
+    pub(crate) fn error(&self, reason: String) -> Error {
         error(&self.path, reason)
     }
 
     /// All that a conversation's text depends on but the conversation.
-    pub(super) fn identity(&self) -> String {
+    pub(crate) fn identity(&self) -> String {
         format!(
             "{}\n{}",
             self.source,

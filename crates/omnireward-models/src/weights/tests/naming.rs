@@ -56,6 +56,49 @@ fn a_bare_decoder_gets_the_prefix_of_one_with_a_head() {
 }
 
 #[test]
+fn names_of_parts_in_memory_become_those_of_files() {
+    let weights = opened(&[
+        "lm_head.weight",
+        "model.language_model.embed_tokens.weight",
+        "model.language_model.norm.weight",
+        "model.visual.merger.ln_q.weight",
+    ])
+    .unwrap();
+    assert_eq!(
+        weights.names().collect::<Vec<_>>(),
+        [
+            "lm_head.weight",
+            "model.embed_tokens.weight",
+            "model.norm.weight",
+            "visual.merger.ln_q.weight",
+        ]
+    );
+    assert_eq!(weights.renaming().parts, 3);
+    assert!(!weights.renaming().is_none());
+}
+
+#[test]
+fn a_thinker_is_a_model_of_its_own() {
+    let weights = opened(&[
+        "talker.model.norm.weight",
+        "thinker.lm_head.weight",
+        "thinker.model.norm.weight",
+        "thinker.visual.merger.ln_q.weight",
+    ])
+    .unwrap();
+    assert_eq!(
+        weights.names().collect::<Vec<_>>(),
+        [
+            "lm_head.weight",
+            "model.norm.weight",
+            "talker.model.norm.weight",
+            "visual.merger.ln_q.weight",
+        ]
+    );
+    assert_eq!(weights.renaming().parts, 3);
+}
+
+#[test]
 fn both_can_be_needed() {
     let weights = opened(&[
         "pretrained_model.embed_tokens.weight",

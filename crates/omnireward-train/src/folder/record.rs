@@ -5,24 +5,24 @@ use std::{fs, io::ErrorKind, path::Path};
 use serde_json::Value;
 
 use super::state;
-use crate::{Error, Recipe, Result};
+use crate::{Error, Result};
 
 /// The files of a record with their texts.
-pub(super) struct Record([(&'static str, String); 2]);
+pub(crate) struct Record([(&'static str, String); 2]);
 
 impl Record {
-    /// Of a recipe, and of what the caller knows of the data.
-    pub(super) fn new(recipe: &Recipe, data: &Value) -> Self {
+    /// Of a recipe as it is written down, and of what the caller knows of the data.
+    pub(crate) fn new(recipe: String, data: &Value) -> Self {
         Self([
             ("record.json", format!("{data:#}\n")),
-            ("recipe.toml", recipe.to_toml()),
+            ("recipe.toml", recipe),
         ])
     }
 
     /// # Errors
     ///
     /// Fails when `out` holds something of a run that was made from something else, or a recipe that no run has put there.
-    pub(super) fn check(&self, out: &Path) -> Result<()> {
+    pub(crate) fn check(&self, out: &Path) -> Result<()> {
         let holds_something = state::holds_something(out)?;
         if !holds_something && out.join("record.json").exists() {
             return Ok(());
@@ -40,7 +40,7 @@ impl Record {
     }
 
     /// Writes the record into `out`.
-    pub(super) fn write(&self, out: &Path) -> Result<()> {
+    pub(crate) fn write(&self, out: &Path) -> Result<()> {
         for (name, text) in &self.0 {
             let path = out.join(name);
             if fs::read_to_string(&path).is_ok_and(|found| found == *text) {

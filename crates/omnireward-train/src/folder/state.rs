@@ -7,32 +7,9 @@ use std::{
 };
 
 use omnireward_models::weights::{Weights, write_tensors};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Window, trainee::Trainee};
-use crate::{Error, Result, metrics::EvaluationRecord, optimiser::ScalarAdam};
-
-/// The numbers of a moment that are no tensors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Moment {
-    /// Steps done.
-    pub(super) step: u64,
-    /// The parameter of ties.
-    pub(super) tie: f64,
-    /// Its optimiser.
-    pub(super) tie_optimiser: ScalarAdam,
-    /// The best evaluation so far.
-    pub(super) best: Option<Best>,
-    /// The newest ones.
-    pub(super) evaluations: Vec<EvaluationRecord>,
-    /// Rows, tokens and seconds so far, for the record.
-    pub(super) rows: u64,
-    pub(super) tokens: u64,
-    pub(super) seconds: f64,
-    /// What has not been written as a line of metrics yet.
-    #[serde(default)]
-    pub(super) window: Window,
-}
+use crate::{Error, Result, optimiser::AdamW, variables::Variables};
 
 /// An evaluation that was better than all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,13 +25,19 @@ const VALUES: &str = "values.safetensors";
 const OPTIMISER: &str = "optimiser.safetensors";
 
 /// The folder of a moment, whole or not there.
-pub(super) fn folder(out: &Path, step: u64) -> PathBuf {
+fn folder(out: &Path, step: u64) -> PathBuf {
     out.join(format!("state-{step:08}"))
 }
 
-/// Writes a moment, and removes the one before when that is done.
-pub(super) fn save(trainee: &Trainee, moment: &Moment, out: &Path) -> Result<()> {
-    let target = folder(out, moment.step);
+/// Writes the moment after `step`, with its numbers that are no tensors, and removes the one before when that is done.
+pub(crate) fn save<M: Serialize>(
+    variables: &Variables,
+    optimiser: &AdamW,
+    step: u64,
+    moment: &M,
+    out: &Path,
+) -> Result<()> {
+    let target = folder(out, step);
     if target.exists() {
         // A run that was finished before is started again.
         return Ok(());
@@ -62,15 +45,15 @@ pub(super) fn save(trainee: &Trainee, moment: &Moment, out: &Path) -> Result<()>
     let partial = out.join(".state.partial");
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial).map_err(|source| Error::io(&partial, source))?;
-    let values: BTreeMap<String, _> = trainee.values().into_iter().collect();
+    let values: BTreeMap<String, _> = variables.values().into_iter().collect();
     write_tensors(&partial.join(VALUES), &values, &BTreeMap::new())?;
-    trainee.optimiser.save(&partial.join(OPTIMISER))?;
+    optimiser.save(&partial.join(OPTIMISER))?;
     let text = serde_json::to_string_pretty(moment).expect("numbers can be written");
     let path = partial.join(MOMENT);
     fs::write(&path, text).map_err(|source| Error::io(&path, source))?;
     fs::rename(&partial, &target).map_err(|source| Error::io(&target, source))?;
-    for (step, path) in moments(out)? {
-        if step != moment.step {
+    for (other, path) in moments(out)? {
+        if other != step {
             fs::remove_dir_all(&path).map_err(|source| Error::io(&path, source))?;
         }
     }
@@ -78,27 +61,28 @@ pub(super) fn save(trainee: &Trainee, moment: &Moment, out: &Path) -> Result<()>
 }
 
 /// Takes up the newest moment of a run, if it has one.
-pub(super) fn resume(trainee: &mut Trainee, out: &Path) -> Result<Option<Moment>> {
+pub(crate) fn resume<M: DeserializeOwned>(
+    variables: &mut Variables,
+    optimiser: &mut AdamW,
+    out: &Path,
+) -> Result<Option<M>> {
     let Some((_, path)) = moments(out)?.pop_last() else {
         return Ok(None);
     };
     let file = path.join(MOMENT);
     let text = fs::read_to_string(&file).map_err(|source| Error::io(&file, source))?;
-    let moment: Moment = serde_json::from_str(&text).map_err(|error| Error::Damaged {
+    let moment: M = serde_json::from_str(&text).map_err(|error| Error::Damaged {
         path: file,
         reason: format!("is not the state of a training: {error}"),
     })?;
     let values = path.join(VALUES);
-    trainee.set_values(&Weights::open(&values)?, &values)?;
-    trainee.optimiser.load(&path.join(OPTIMISER))?;
-    trainee.tie = moment.tie;
-    trainee.tie_optimiser = moment.tie_optimiser.clone();
-    trainee.step = moment.step;
+    variables.set_values(&Weights::open(&values)?, &values)?;
+    optimiser.load(&path.join(OPTIMISER))?;
     Ok(Some(moment))
 }
 
 /// Whether there is something in `out` that would be lost, were another run begun there.
-pub(super) fn holds_something(out: &Path) -> Result<bool> {
+pub(crate) fn holds_something(out: &Path) -> Result<bool> {
     Ok(!moments(out)?.is_empty() || out.join("best").exists() || out.join("last").exists())
 }
 

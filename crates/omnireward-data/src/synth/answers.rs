@@ -1,0 +1,243 @@
+//! Answers to questions about generated pairs: reasons that are true by construction, and then the verdict.
+
+use omnireward_core::{Preference, PreferencePair};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::aspect::Defect;
+
+/// How an answer writes its verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerdictForm {
+    /// `[[A]]`.
+    Brackets,
+    /// `\boxed{A}`.
+    Boxed,
+}
+
+impl VerdictForm {
+    fn write(self, preference: Preference) -> String {
+        let letter = match preference {
+            Preference::First => 'A',
+            Preference::Second => 'B',
+            Preference::Tie => 'C',
+        };
+        match self {
+            Self::Brackets => format!("[[{letter}]]"),
+            Self::Boxed => format!("\\boxed{{{letter}}}"),
+        }
+    }
+}
+
+/// What a judge could say of a generated pair as it stands: what counts, what each response has of it, and the verdict last.
+/// None for lists of more than two, and for pairs that were not generated.
+pub fn reasoned_answer(pair: &PreferencePair, form: VerdictForm) -> Option<String> {
+    let label = pair.label?;
+    let question = Question::of(pair)?;
+    let [first, second] = pair.extra.get("truth")?.as_array()?.as_slice() else {
+        return None;
+    };
+    let (first, second) = (first.as_object()?, second.as_object()?);
+    let reasons = format!(
+        "{} A: {}. B: {}. {}",
+        question.wanted(),
+        question.found(first),
+        question.found(second),
+        question.compared(first, second, label),
+    );
+    Some(format!("{reasons}\n{}", form.write(label)))
+}
+
+/// What a pair is judged by.
+struct Question<'a> {
+    aspect: &'a str,
+    is_inverse: bool,
+    goal: &'a Map<String, Value>,
+    /// The attribute that an edit is to change.
+    edited: Option<&'a str>,
+}
+
+impl<'a> Question<'a> {
+    fn of(pair: &'a PreferencePair) -> Option<Self> {
+        let word = |field: &str| pair.extra.get(field).and_then(Value::as_str);
+        Some(Self {
+            aspect: word("aspect")?,
+            is_inverse: word("sense") == Some("inverse"),
+            goal: pair.extra.get("goal")?.as_object()?,
+            edited: word("edited"),
+        })
+    }
+
+    /// The attribute that decides, if one does.
+    fn attribute(&self) -> Option<&'a str> {
+        match self.aspect {
+            "edit" => self.edited,
+            aspect => self.goal.contains_key(aspect).then_some(aspect),
+        }
+    }
+
+    fn wanted(&self) -> String {
+        if let Some(attribute) = self.attribute() {
+            let value = word(self.goal, attribute).unwrap_or("none");
+            return format!("Wanted {attribute}: {value}.");
+        }
+        match (self.aspect, self.edited) {
+            ("rest", Some(edited)) => format!("Nothing but the {edited} is to change."),
+            ("overall", _) => "Everything counts.".to_owned(),
+            (aspect, _) => {
+                let is_less = is_defect(aspect) != self.is_inverse;
+                format!(
+                    "{} {aspect} is better.",
+                    if is_less { "Less" } else { "More" }
+                )
+            }
+        }
+    }
+
+    /// What a response has of it.
+    fn found(&self, truth: &Map<String, Value>) -> String {
+        if let Some(attribute) = self.attribute() {
+            return word(truth, attribute).unwrap_or("none").to_owned();
+        }
+        let either = |name: &str, yes: &str, no: &str| {
+            let is_so = truth.get(name).and_then(Value::as_bool) == Some(true);
+            if is_so { yes } else { no }.to_owned()
+        };
+        match self.aspect {
+            "rest" | "overall" => self.wrong(truth),
+            "quality" => {
+                let defects = Defect::ALL.into_iter().map(Defect::name);
+                let found = defects.filter_map(|name| level(truth, name));
+                listed(found.collect(), "clean")
+            }
+            "length" => match truth.get("padding").and_then(Value::as_u64) {
+                None | Some(0) => "short".to_owned(),
+                Some(1) => "long".to_owned(),
+                Some(_) => "very long".to_owned(),
+            },
+            "politeness" => either("polite", "polite", "plain"),
+            "list" => either("list", "a list", "a sentence"),
+            "excitement" => either("excited", "excited", "calm"),
+            "economy" => either("repeats", "repeats itself", "says it once"),
+            defect => level(truth, defect).unwrap_or_else(|| format!("no {defect}")),
+        }
+    }
+
+    /// The attributes that are to be right, and are not.
+    fn wrong(&self, truth: &Map<String, Value>) -> String {
+        let counts = |name: &str| self.aspect != "rest" || self.edited != Some(name);
+        let names = self.goal.keys().filter(|name| counts(name));
+        let wrong = names.filter(|name| !is_same(word(truth, name), word(self.goal, name)));
+        let found = wrong.map(|name| format!("{name} {}", word(truth, name).unwrap_or("none")));
+        listed(found.collect(), "all right")
+    }
+
+    fn compared(
+        &self,
+        first: &Map<String, Value>,
+        second: &Map<String, Value>,
+        label: Preference,
+    ) -> &'static str {
+        if let Some(attribute) = self.attribute() {
+            let right = |truth| is_same(word(truth, attribute), word(self.goal, attribute));
+            match (right(first), right(second)) {
+                (true, false) => return "Only A is right.",
+                (false, true) => return "Only B is right.",
+                (true, true) => return "Both are right.",
+                (false, false) => return "Neither is right.",
+            }
+        }
+        match label {
+            Preference::First => "A is better.",
+            Preference::Second => "B is better.",
+            Preference::Tie => "They are equal.",
+        }
+    }
+}
+
+fn is_defect(aspect: &str) -> bool {
+    Defect::ALL
+        .into_iter()
+        .any(|defect| defect.name() == aspect)
+}
+
+/// How much there is of a defect, where there is some.
+fn level(truth: &Map<String, Value>, defect: &str) -> Option<String> {
+    let level = truth.get(defect)?.as_u64()?;
+    Some(format!("{defect} {level}"))
+}
+
+fn word<'v>(record: &'v Map<String, Value>, name: &str) -> Option<&'v str> {
+    record.get(name)?.as_str()
+}
+
+/// Whether two words name the same, of one or of several.
+fn is_same(one: Option<&str>, other: Option<&str>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else {
+        return one == other;
+    };
+    let is_plural = |long: &str, short: &str| {
+        let ending = long.strip_prefix(short);
+        ending.is_some_and(|ending| ["", "s", "es"].contains(&ending))
+    };
+    is_plural(one, other) || is_plural(other, one)
+}
+
+fn listed(found: Vec<String>, none: &str) -> String {
+    if found.is_empty() {
+        none.to_owned()
+    } else {
+        found.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::*, *};
+
+    #[test]
+    fn every_generated_pair_has_an_answer_that_ends_in_its_label() {
+        let config = SynthConfig {
+            scenes: 12,
+            criteria: 8,
+            ..SynthConfig::default()
+        };
+        for pair in synthesise(&config) {
+            let answer = reasoned_answer(&pair, VerdictForm::Brackets);
+            let answer = answer.unwrap_or_else(|| panic!("{}: {:?}", pair.id, pair.extra));
+            let token = VerdictForm::Brackets.write(pair.label.unwrap());
+            assert!(answer.ends_with(&format!("\n{token}")), "{answer}");
+            let (_, found) = answer.split_once(" A: ").unwrap();
+            let (first, found) = found.split_once(". B: ").unwrap();
+            let (second, compared) = found.split_once(". ").unwrap();
+            let is_tie = pair.label == Some(Preference::Tie);
+            if !is_tie {
+                assert_ne!(first, second, "{}: {answer}", pair.id);
+            }
+            let says_tie = ["Both", "Neither", "They"]
+                .iter()
+                .any(|word| compared.starts_with(word));
+            assert_eq!(says_tie, is_tie, "{}: {answer}", pair.id);
+        }
+    }
+
+    #[test]
+    fn answers_stand_beside_pairs_on_request() {
+        let config = SynthConfig {
+            scenes: 1,
+            answers: Some(VerdictForm::Boxed),
+            ..SynthConfig::default()
+        };
+        let answered = synthesise(&config).all(|pair| {
+            let answer = pair.extra.get("answer").and_then(Value::as_str);
+            answer.is_some_and(|answer| answer.contains("\\boxed{"))
+        });
+        assert!(answered);
+        let plain = SynthConfig {
+            answers: None,
+            ..config
+        };
+        assert!(synthesise(&plain).all(|pair| !pair.extra.contains_key("answer")));
+    }
+}
