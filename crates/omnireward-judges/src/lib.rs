@@ -25,6 +25,8 @@ pub use client::{
 pub use error::{Error, RecordError};
 pub use media::{AudioForm, ImageForm, MediaConfig, VideoForm};
 pub use parse::{Answers, ParityParser, Parser, Reading, StrictParser, Unread};
-pub use prompt::{VERSION as PROMPT_VERSION, fingerprint as prompt_fingerprint, system_message};
+pub use prompt::{
+    VERSION as PROMPT_VERSION, fingerprint as prompt_fingerprint, question_words, system_message,
+};
 pub use replay::Replay;
 pub use spec::JudgeSpec;

@@ -8,6 +8,7 @@ mod card;
 mod error;
 mod folder;
 pub mod grpo;
+mod lanes;
 pub mod metrics;
 pub mod objective;
 pub mod optimiser;

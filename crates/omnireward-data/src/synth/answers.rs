@@ -30,7 +30,8 @@ impl VerdictForm {
     }
 }
 
-/// What a judge could say of a generated pair as it stands: what counts, what each response has of it, and the verdict last.
+/// What a judge could say of a generated pair as it stands: what each response is, what counts, what each has of it, and
+/// the verdict last.
 /// None for lists of more than two, and for pairs that were not generated.
 pub fn reasoned_answer(pair: &PreferencePair, form: VerdictForm) -> Option<String> {
     let label = pair.label?;
@@ -40,7 +41,9 @@ pub fn reasoned_answer(pair: &PreferencePair, form: VerdictForm) -> Option<Strin
     };
     let (first, second) = (first.as_object()?, second.as_object()?);
     let reasons = format!(
-        "{} A: {}. B: {}. {}",
+        "A is {}. B is {}. {} A: {}. B: {}. {}",
+        question.described(first),
+        question.described(second),
         question.wanted(),
         question.found(first),
         question.found(second),
@@ -77,6 +80,21 @@ impl<'a> Question<'a> {
         }
     }
 
+    /// All that is known of a response.
+    fn described(&self, truth: &Map<String, Value>) -> String {
+        let stated = self.goal.keys().filter_map(|name| word(truth, name));
+        let stated = stated.collect::<Vec<_>>().join(" ");
+        let defects = Defect::ALL.into_iter().map(Defect::name);
+        let defects = defects.filter_map(|name| level(truth, name));
+        let styles = Style::ALL
+            .into_iter()
+            .filter_map(|style| style.found(truth));
+        let parts = std::iter::once(stated)
+            .chain(defects)
+            .chain(styles.map(str::to_owned));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
     fn wanted(&self) -> String {
         if let Some(attribute) = self.attribute() {
             let value = word(self.goal, attribute).unwrap_or("none");
@@ -100,10 +118,9 @@ impl<'a> Question<'a> {
         if let Some(attribute) = self.attribute() {
             return word(truth, attribute).unwrap_or("none").to_owned();
         }
-        let either = |name: &str, yes: &str, no: &str| {
-            let is_so = truth.get(name).and_then(Value::as_bool) == Some(true);
-            if is_so { yes } else { no }.to_owned()
-        };
+        if let Some(style) = Style::of(self.aspect) {
+            return style.found(truth).unwrap_or(style.without()).to_owned();
+        }
         match self.aspect {
             "rest" | "overall" => self.wrong(truth),
             "quality" => {
@@ -111,15 +128,6 @@ impl<'a> Question<'a> {
                 let found = defects.filter_map(|name| level(truth, name));
                 listed(found.collect(), "clean")
             }
-            "length" => match truth.get("padding").and_then(Value::as_u64) {
-                None | Some(0) => "short".to_owned(),
-                Some(1) => "long".to_owned(),
-                Some(_) => "very long".to_owned(),
-            },
-            "politeness" => either("polite", "polite", "plain"),
-            "list" => either("list", "a list", "a sentence"),
-            "excitement" => either("excited", "excited", "calm"),
-            "economy" => either("repeats", "repeats itself", "says it once"),
             defect => level(truth, defect).unwrap_or_else(|| format!("no {defect}")),
         }
     }
@@ -152,6 +160,64 @@ impl<'a> Question<'a> {
             Preference::First => "A is better.",
             Preference::Second => "B is better.",
             Preference::Tie => "They are equal.",
+        }
+    }
+}
+
+/// How a text is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Length,
+    Politeness,
+    List,
+    Excitement,
+    Economy,
+}
+
+impl Style {
+    const ALL: [Self; 5] = [
+        Self::Length,
+        Self::Politeness,
+        Self::List,
+        Self::Excitement,
+        Self::Economy,
+    ];
+
+    fn of(aspect: &str) -> Option<Self> {
+        Some(match aspect {
+            "length" => Self::Length,
+            "politeness" => Self::Politeness,
+            "list" => Self::List,
+            "excitement" => Self::Excitement,
+            "economy" => Self::Economy,
+            _ => return None,
+        })
+    }
+
+    /// What is said of a text that has it.
+    fn found(self, truth: &Map<String, Value>) -> Option<&'static str> {
+        let has = |name: &str| truth.get(name).and_then(Value::as_bool) == Some(true);
+        match self {
+            Self::Length => match truth.get("padding").and_then(Value::as_u64) {
+                None | Some(0) => None,
+                Some(1) => Some("long"),
+                Some(_) => Some("very long"),
+            },
+            Self::Politeness => has("polite").then_some("polite"),
+            Self::List => has("list").then_some("a list"),
+            Self::Excitement => has("excited").then_some("excited"),
+            Self::Economy => has("repeats").then_some("repeats itself"),
+        }
+    }
+
+    /// What is said of one that has not.
+    const fn without(self) -> &'static str {
+        match self {
+            Self::Length => "short",
+            Self::Politeness => "plain",
+            Self::List => "a sentence",
+            Self::Excitement => "calm",
+            Self::Economy => "says it once",
         }
     }
 }

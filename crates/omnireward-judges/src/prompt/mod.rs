@@ -2,9 +2,9 @@
 
 mod blocks;
 
-use omnireward_core::{Criterion, MediaRef, Setting, Task};
+use omnireward_core::{Criterion, MediaRef, PreferencePair, Setting, Task};
 
-use crate::hash::sha256_hex;
+use crate::{hash::sha256_hex, media::AudioForm, order::two_responses};
 
 pub(crate) use blocks::user_pieces;
 
@@ -41,6 +41,19 @@ pub fn system_message(task: Task, setting: Setting, criterion: Option<&Criterion
         RULES.trim_end(),
         answers.trim_end()
     )
+}
+
+/// The words of the question about a pair: those of the system message, then those that stand around the media of the
+/// user's. `None` when the pair has not two responses.
+pub fn question_words(pair: &PreferencePair, setting: Setting) -> Option<Vec<String>> {
+    let responses = two_responses(pair).ok()?;
+    let system = system_message(pair.task, setting, pair.criterion.as_ref());
+    let pieces = user_pieces(pair, responses, AudioForm::default()).into_iter();
+    let words = pieces.filter_map(|piece| match piece {
+        Piece::Text(words) => Some(words),
+        _ => None,
+    });
+    Some([system].into_iter().chain(words).collect())
 }
 
 /// SHA-256 of everything that the prompts of all tasks and settings are made of, in hexadecimal.

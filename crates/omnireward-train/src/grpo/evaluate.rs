@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use omnireward_core::{Finish, Order, Preference, Progress, Setting, Task};
-use omnireward_models::generation::Prompt;
 
 use super::{
     Answer, Protocol, Question, RolloutEngine, RolloutRequest, VerdictsRecord, ask, rollouts,
@@ -68,10 +67,9 @@ impl Asking<'_> {
             ..self.rollout.clone()
         };
         let room = greedy.max_tokens as usize;
-        let prompts = questions
-            .iter()
-            .map(|question| policy.prompt(&question.pair, &question.messages, room))
-            .collect::<Result<Vec<Prompt>>>()?;
+        let prompts = policy.each(questions, |question| {
+            policy.prompt(&question.pair, &question.messages, room)
+        })?;
         let requests: Vec<RolloutRequest<'_>> = questions
             .iter()
             .zip(&prompts)

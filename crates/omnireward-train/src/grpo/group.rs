@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Result,
-    policy::{Dialogue, Scorer, streams},
+    policy::{Dialogue, Policy, Scorer, streams},
 };
 
 /// Tokens at the end of a prompt in which an opened tag is looked for.
@@ -127,16 +127,20 @@ fn opens_thinking(prompt: &Prompt, network: &WritingNetwork) -> bool {
 
 /// The log-probabilities of the tokens of each group's replies, as a decoder has them.
 pub(super) fn observe(
+    policy: &Policy,
     scorer: Scorer<'_>,
     groups: &[&Group],
     batch_rows: usize,
 ) -> Result<Vec<Vec<Vec<f64>>>> {
     let dialogues: Vec<Dialogue<'_>> = groups.iter().map(|group| group.dialogue()).collect();
+    let streams = streams(&dialogues, batch_rows);
+    let observed = policy.each(&streams, |(_, stream)| {
+        Ok(scorer.observe(stream)?.log_probabilities)
+    })?;
     let mut all = Vec::with_capacity(groups.len());
-    for (range, stream) in streams(&dialogues, batch_rows) {
-        let observed = scorer.observe(&stream)?.log_probabilities;
+    for ((range, stream), observed) in streams.iter().zip(observed) {
         let mut replies = stream.replies.iter();
-        for dialogue in &dialogues[range] {
+        for dialogue in &dialogues[range.clone()] {
             let own = replies.by_ref().take(dialogue.replies.len());
             all.push(own.map(|span| observed[span.clone()].to_vec()).collect());
         }

@@ -9,7 +9,7 @@ use omnireward_models::{
 };
 
 use super::Rollout;
-use crate::{Error, Result, recipe::RolloutRecipe};
+use crate::{Error, Result, lanes::Lanes, recipe::RolloutRecipe};
 
 /// A question to be asked several times.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +60,20 @@ pub trait RolloutEngine: Send {
 
 /// Samples by the weights that are trained: prompts are computed once for all replies to them, both orders of a pair
 /// share their beginning, and replies that end make room for others.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LocalEngine;
+#[derive(Debug, Default)]
+pub struct LocalEngine {
+    lanes: Lanes,
+}
+
+impl LocalEngine {
+    /// An engine whose threads have replies of their own each, as `train.side_by_side` wants them, or share all. The
+    /// replies are the same.
+    pub fn new(side_by_side: bool) -> Self {
+        Self {
+            lanes: Lanes::new(side_by_side),
+        }
+    }
+}
 
 impl RolloutEngine for LocalEngine {
     fn sample(
@@ -71,37 +83,55 @@ impl RolloutEngine for LocalEngine {
         recipe: &RolloutRecipe,
         seed: u64,
     ) -> Result<Vec<Vec<Rollout>>> {
-        let options = GeneratorOptions {
-            rows: recipe.kept_rows,
-            batch_rows: recipe.batch_rows,
-        };
-        let sampling = Sampling {
-            temperature: recipe.temperature,
-            top_p: recipe.top_p,
-            top_k: recipe.top_k.unwrap_or(0),
-            repetition_penalty: recipe.repetition_penalty,
-            seed,
-            max_tokens: recipe.max_tokens as usize,
-        };
-        let mut generator = network.generator(options)?;
-        let mut ids = Vec::with_capacity(requests.len());
-        for request in requests {
-            ids.push(generator.add(Request {
-                prompt: request.prompt.clone(),
-                samples: request.first..request.first + request.count as u64,
-                sampling,
-                stop: network.stop().clone(),
-                constraint: None,
-            })?);
-        }
-        let mut replies: Vec<Vec<Rollout>> = requests.iter().map(|_| Vec::new()).collect();
-        // Sorted by request and number, as the ids are.
-        for finished in generator.run()? {
-            let request = ids.partition_point(|id| *id < finished.request);
-            replies[request].push(rollout(finished, network));
-        }
+        let of_lane = requests.len().div_ceil(self.lanes.count()).max(1);
+        let parts: Vec<&[RolloutRequest<'_>]> = requests.chunks(of_lane).collect();
+        let mut replies = Vec::with_capacity(requests.len());
+        let work = |part: usize| sample(network, parts[part], recipe, seed);
+        self.lanes.each(parts.len(), work, |part| {
+            replies.extend(part);
+            Ok(())
+        })?;
         Ok(replies)
     }
+}
+
+/// The replies to requests that are asked together.
+fn sample(
+    network: &WritingNetwork,
+    requests: &[RolloutRequest<'_>],
+    recipe: &RolloutRecipe,
+    seed: u64,
+) -> Result<Vec<Vec<Rollout>>> {
+    let options = GeneratorOptions {
+        rows: recipe.kept_rows,
+        batch_rows: recipe.batch_rows,
+    };
+    let sampling = Sampling {
+        temperature: recipe.temperature,
+        top_p: recipe.top_p,
+        top_k: recipe.top_k.unwrap_or(0),
+        repetition_penalty: recipe.repetition_penalty,
+        seed,
+        max_tokens: recipe.max_tokens as usize,
+    };
+    let mut generator = network.generator(options)?;
+    let mut ids = Vec::with_capacity(requests.len());
+    for request in requests {
+        ids.push(generator.add(Request {
+            prompt: request.prompt.clone(),
+            samples: request.first..request.first + request.count as u64,
+            sampling,
+            stop: network.stop().clone(),
+            constraint: None,
+        })?);
+    }
+    let mut replies: Vec<Vec<Rollout>> = requests.iter().map(|_| Vec::new()).collect();
+    // Sorted by request and number, as the ids are.
+    for finished in generator.run()? {
+        let request = ids.partition_point(|id| *id < finished.request);
+        replies[request].push(rollout(finished, network));
+    }
+    Ok(replies)
 }
 
 fn rollout(finished: Finished, network: &WritingNetwork) -> Rollout {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use omnireward_core::{NoProgress, OrderPolicy, Progress};
-use omnireward_models::{decoder::Decoder, generation::Prompt, writer::WritingNetwork};
+use omnireward_models::{decoder::Decoder, writer::WritingNetwork};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -265,10 +265,10 @@ impl<'a> Run<'a> {
         let asked = (recipe.grpo.orders, recipe.question.setting);
         let questions = self.pool.questions(round, asked, seed, self.protocol)?;
         let room = recipe.rollout.max_tokens as usize;
-        let prompts = questions
-            .iter()
-            .map(|question| self.policy.prompt(&question.pair, &question.messages, room))
-            .collect::<Result<Vec<Prompt>>>()?;
+        let policy = &self.policy;
+        let prompts = policy.each(&questions, |question| {
+            policy.prompt(&question.pair, &question.messages, room)
+        })?;
         self.hand_over()?;
         let requests: Vec<RolloutRequest<'_>> = (0..)
             .zip(questions.iter().zip(&prompts))
@@ -350,7 +350,8 @@ impl<'a> Run<'a> {
         let observe = |decoder: &Decoder, groups: &[Group]| {
             let taught = groups.iter().filter(|group| group.advantages.is_some());
             let taught: Vec<&Group> = taught.collect();
-            group::observe(self.policy.scorer(decoder, temperature), &taught, rows)
+            let scorer = self.policy.scorer(decoder, temperature);
+            group::observe(&self.policy, scorer, &taught, rows)
         };
         let reference = self.reference.as_ref();
         let reference = reference.map(|network| observe(network.decoder(), groups));

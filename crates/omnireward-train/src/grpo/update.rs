@@ -1,9 +1,11 @@
 //! One step of the optimiser over groups of replies.
 
+use std::ops::AddAssign;
+
 use super::{Average, Counts, ReplyTokens, Surrogate, Totals, group::Group};
 use crate::{
     Error, Result,
-    policy::{Dialogue, Policy, streams},
+    policy::{Dialogue, Policy, Scorer, Sink, Stream, streams},
 };
 
 /// How a step is taken.
@@ -23,7 +25,7 @@ pub(super) struct Terms {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Learnt {
     pub(super) loss: f64,
-    /// The norm of the gradient, before it was clipped.
+    /// The norm of the gradient, before it was clipped; of the whole step alone.
     pub(super) norm: f64,
     pub(super) counts: Counts,
     /// `Σ` of the entropies of what could have stood in the tokens' places, in nats.
@@ -44,8 +46,7 @@ pub(super) fn update(
     terms: &Terms,
 ) -> Result<Option<Learnt>> {
     let step = policy.updates + 1;
-    let learned = accumulate(policy, groups, terms, step);
-    let Some(mut learnt) = learned.inspect_err(|_| policy.optimiser.discard())? else {
+    let Some(mut learnt) = accumulate(policy, groups, terms, step)? else {
         policy.skip_step();
         return Ok(None);
     };
@@ -66,14 +67,20 @@ fn accumulate(
     }
     let taught = groups.iter().filter(|group| group.advantages.is_some());
     let dialogues: Vec<Dialogue<'_>> = taught.map(Group::dialogue).collect();
-    let (scorer, optimiser) = policy.split(terms.temperature);
-    let mut learnt = Learnt::default();
-    let mut sink = |gradients| optimiser.accumulate(&gradients);
-    let mut first_part = 0;
-    for (_, stream) in streams(&dialogues, terms.batch_rows) {
-        let own = &parts[first_part..first_part + stream.replies.len()];
-        first_part += own.len();
-        let (loss, counts) = (&mut learnt.loss, &mut learnt.counts);
+    // Each with the place of its first reply.
+    let mut next = 0;
+    let streams: Vec<(usize, Stream<'_>)> = streams(&dialogues, terms.batch_rows)
+        .into_iter()
+        .map(|(_, stream)| {
+            let first = next;
+            next += stream.replies.len();
+            (first, stream)
+        })
+        .collect();
+    let learn = |scorer: Scorer<'_>, pass: usize, sink: &mut Sink<'_>| {
+        let (first_part, stream) = &streams[pass];
+        let own = &parts[*first_part..][..stream.replies.len()];
+        let mut learnt = Learnt::default();
         let mut by = |first: usize, now: &[f64]| {
             let end = first + now.len();
             let mut gradient = Vec::with_capacity(now.len());
@@ -82,12 +89,12 @@ fn accumulate(
                 if start < stop {
                     let piece = part.piece(&now[start - first..stop - first], start - span.start);
                     let found = terms.surrogate.evaluate(&piece, part.share);
-                    *loss += found.loss;
-                    *counts += found.counts;
+                    learnt.loss += found.loss;
+                    learnt.counts += found.counts;
                     gradient.extend(found.gradient);
                 }
             }
-            if loss.is_finite() {
+            if learnt.loss.is_finite() {
                 Ok(gradient)
             } else {
                 Err(Error::NotFinite {
@@ -97,11 +104,25 @@ fn accumulate(
                 })
             }
         };
-        let observed = scorer.learn(&stream, &mut by, &mut sink)?;
-        learnt.entropy += observed.entropy;
-        learnt.rows += stream.rows() as u64;
+        let observed = scorer.learn(stream, &mut by, sink)?;
+        learnt.entropy = observed.entropy;
+        learnt.rows = stream.rows() as u64;
+        Ok(learnt)
+    };
+    let mut sum = Learnt::default();
+    policy.accumulate(terms.temperature, streams.len(), learn, |learnt| {
+        sum += learnt;
+    })?;
+    Ok(Some(sum))
+}
+
+impl AddAssign for Learnt {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.counts += other.counts;
+        self.entropy += other.entropy;
+        self.rows += other.rows;
     }
-    Ok(Some(learnt))
 }
 
 /// A reply that is learned from.

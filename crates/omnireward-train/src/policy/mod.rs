@@ -20,11 +20,12 @@ use omnireward_models::{
 
 pub(crate) use self::{
     card::WriterCard,
-    forward::Scorer,
+    forward::{Scorer, Sink},
     stream::{Dialogue, Stream, streams},
 };
 use crate::{
     Error, Result,
+    lanes::Lanes,
     optimiser::{AdamW, AdamWConfig, clipped},
     recipe::{UpdateRecipe, WriterPart, WriterRecipe},
     variables::{Choice, Variables},
@@ -43,6 +44,7 @@ pub(crate) struct Policy {
     checkpointing: bool,
     lowest_stage: usize,
     max_length: usize,
+    lanes: Lanes,
 }
 
 impl Policy {
@@ -80,6 +82,7 @@ impl Policy {
             optimiser: AdamW::new(variables.parameters(), config)?,
             lowest_stage: variables.lowest_stage(),
             checkpointing: train.gradient_checkpointing,
+            lanes: Lanes::new(train.side_by_side),
             updates: 0,
             end: end(base, &network)?,
             precision: model.precision,
@@ -108,15 +111,71 @@ impl Policy {
         }
     }
 
-    /// The policy as it is now, at a temperature, and the optimiser that takes what is learned with it.
-    pub(crate) fn split(&mut self, temperature: f64) -> (Scorer<'_>, &mut AdamW) {
+    /// Adds up the gradients of so many passes. `learn` does the one of an index, by the policy as it is now, and says
+    /// where its gradients go; what it gives reaches `take` in the order of the passes.
+    ///
+    /// # Errors
+    ///
+    /// The first that `learn` gives. What was added up is forgotten then.
+    pub(crate) fn accumulate<T: Send>(
+        &mut self,
+        temperature: f64,
+        passes: usize,
+        learn: impl Fn(Scorer<'_>, usize, &mut Sink<'_>) -> Result<T> + Sync,
+        mut take: impl FnMut(T) + Send,
+    ) -> Result<()> {
         let scorer = Scorer {
             decoder: self.network.decoder(),
             checkpointing: self.checkpointing,
             lowest_stage: self.lowest_stage,
             temperature,
         };
-        (scorer, &mut self.optimiser)
+        let optimiser = &mut self.optimiser;
+        let done = if self.lanes.is_empty() {
+            // Gradients go where they are added up as soon as they are there.
+            (0..passes).try_for_each(|pass| {
+                let mut sink = |gradients| optimiser.accumulate(&gradients);
+                take(learn(scorer, pass, &mut sink)?);
+                Ok(())
+            })
+        } else {
+            let work = |pass| {
+                let mut gradients = Vec::new();
+                let mut sink = |some| {
+                    gradients.push(some);
+                    Ok(())
+                };
+                let learnt = learn(scorer, pass, &mut sink)?;
+                Ok((learnt, gradients))
+            };
+            self.lanes.each(passes, work, |(learnt, gradients)| {
+                take(learnt);
+                gradients
+                    .iter()
+                    .try_for_each(|gradients| optimiser.accumulate(gradients))
+            })
+        };
+        done.inspect_err(|_| self.optimiser.discard())
+    }
+
+    /// What `make` makes of each item, side by side where that is wanted, in their order.
+    ///
+    /// # Errors
+    ///
+    /// The first that `make` gives.
+    pub(crate) fn each<I: Sync, T: Send>(
+        &self,
+        items: &[I],
+        make: impl Fn(&I) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let mut made = Vec::with_capacity(items.len());
+        let take = |one| {
+            made.push(one);
+            Ok(())
+        };
+        self.lanes
+            .each(items.len(), |item| make(&items[item]), take)?;
+        Ok(made)
     }
 
     /// The prompt of a conversation, with room for a reply of so many tokens.

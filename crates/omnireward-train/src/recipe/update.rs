@@ -49,6 +49,10 @@ pub struct UpdateRecipe {
     /// rows one of its own.
     #[serde(default = "defaults::batch_rows")]
     pub batch_rows: usize,
+    /// Whether passes, prompts and replies go through the model side by side, a thread for each, rather than one after
+    /// the other with all threads on each. Small models are faster so; the steps are the same for any number of threads.
+    #[serde(default)]
+    pub side_by_side: bool,
     /// Whether activations inside a layer are computed again for the backward pass instead of being kept.
     #[serde(default = "defaults::gradient_checkpointing")]
     pub gradient_checkpointing: bool,

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, ops::AddAssign};
 
 use omnireward_core::{Preference, PreferencePair, Progress, Task};
 
-use super::{data::Example, forward::Learner, lanes::Lanes, prepare};
+use super::{data::Example, forward::Learner, prepare};
 use crate::{
     Error, Result,
+    lanes::Lanes,
     metrics::{Agreement, EvaluationRecord, TaskAgreement},
     objective::{Counts, Item, Judgement},
 };

@@ -3,7 +3,6 @@
 mod data;
 mod evaluate;
 mod forward;
-mod lanes;
 mod prepare;
 mod step;
 #[cfg(test)]
@@ -32,7 +31,6 @@ use self::{
     data::{Example, Examples},
     evaluate::HeldOutExamples,
     forward::{Judged, Words},
-    lanes::Lanes,
     step::Learnt,
     trainee::Trainee,
 };
@@ -40,6 +38,7 @@ use crate::{
     Recipe, Result,
     card::{CardData, ModelCard},
     folder::{self, Best, Record, state},
+    lanes::Lanes,
     metrics::{self, Agreement, EvaluationRecord, Metrics, StepRecord},
     objective::{Counts, Evaluation, Objective},
     optimiser::ScalarAdam,
@@ -229,10 +228,7 @@ impl<'a> Run<'a> {
                 .into_iter()
                 .map(HeldOutExamples::new)
                 .collect::<Result<_>>()?,
-            lanes: match recipe.train.micro_batch_pairs {
-                Some(_) => Lanes::new(),
-                None => Lanes::default(),
-            },
+            lanes: Lanes::new(recipe.train.micro_batch_pairs.is_some()),
             window: moment.map(|moment| moment.window).unwrap_or_default(),
             recipe,
             _lock: lock,

@@ -16,7 +16,7 @@ use crate::{
     folder::{self, Record, state},
     grpo::{Asking, LocalEngine, Protocol, VerdictsRecord, best},
     metrics::{self, Metrics, StepRecord},
-    policy::{Dialogue, Policy, WriterCard, streams},
+    policy::{Dialogue, Policy, Scorer, Sink, WriterCard, streams},
 };
 
 /// A supervised fine-tuning that is to be run.
@@ -221,8 +221,7 @@ impl<'a> Run<'a> {
         let chosen = self.epoch.steps[place].iter();
         let chosen: Vec<&Example> = chosen.map(|&place| &self.examples.all[place]).collect();
         let lessons = lessons(&self.policy, &chosen, self.recipe, self.protocol)?;
-        let learnt = learn(&mut self.policy, &lessons, self.recipe.train.batch_rows);
-        let (window, rows) = learnt.inspect_err(|_| self.policy.optimiser.discard())?;
+        let (window, rows) = learn(&mut self.policy, &lessons, self.recipe.train.batch_rows)?;
         let pairs = || ids(&lessons);
         let norm = self.policy.take_step(rate, self.recipe.train.clip, pairs)?;
         let seconds = began.elapsed().as_secs_f64();
@@ -279,10 +278,10 @@ impl<'a> Run<'a> {
             setting: self.recipe.question.setting,
             rollout: &self.recipe.rollout,
         };
+        let mut engine = LocalEngine::new(self.recipe.train.side_by_side);
         let mut records = Vec::new();
         for held_out in &self.held_out {
-            let record =
-                asking.evaluate(&self.policy, &mut LocalEngine, held_out, step, progress)?;
+            let record = asking.evaluate(&self.policy, &mut engine, held_out, step, progress)?;
             self.metrics
                 .record(&metrics::Record::Verdicts(record.clone()))?;
             records.push(record);
@@ -378,7 +377,7 @@ fn lessons<'e>(
     recipe: &SftRecipe,
     protocol: &dyn Protocol,
 ) -> Result<Vec<Lesson<'e>>> {
-    let lesson = |&example: &&'e Example| {
+    let lesson = |example: &&'e Example| {
         let pair = &example.pair;
         let mut tokens = policy.network.tokens(&example.answer)?;
         tokens.push(policy.end);
@@ -390,7 +389,7 @@ fn lessons<'e>(
             tokens,
         })
     };
-    examples.iter().map(lesson).collect()
+    policy.each(examples, lesson)
 }
 
 /// Adds up the gradient of a step; returns what it was, and its rows.
@@ -407,29 +406,26 @@ fn learn(policy: &mut Policy, lessons: &[Lesson<'_>], batch_rows: usize) -> Resu
         .map(|lesson| lesson.example.weight * lesson.tokens.len() as f64);
     let total: f64 = weights.sum();
     let step = policy.updates + 1;
-    let mut window = Window {
-        steps: 1,
-        ..Window::default()
-    };
-    let mut rows = 0;
-    let (scorer, optimiser) = policy.split(1.0);
-    let mut sink = |gradients| optimiser.accumulate(&gradients);
-    for (range, stream) in streams(&dialogues, batch_rows) {
+    let streams = streams(&dialogues, batch_rows);
+    let learn = |scorer: Scorer<'_>, pass: usize, sink: &mut Sink<'_>| {
+        let (range, stream) = &streams[pass];
+        let lessons = &lessons[range.clone()];
         // What each token counts, in the order of the stream's.
-        let shares: Vec<f64> = lessons[range]
+        let shares: Vec<f64> = lessons
             .iter()
             .flat_map(|lesson| {
                 let share = lesson.example.weight / total;
                 std::iter::repeat_n(share, lesson.tokens.len())
             })
             .collect();
+        let (mut loss, mut words) = (0.0, 0.0);
         let mut by = |first: usize, now: &[f64]| {
             let shares = &shares[first..first + now.len()];
             for (log_probability, share) in now.iter().zip(shares) {
-                window.loss -= share * log_probability;
-                window.words -= log_probability;
+                loss -= share * log_probability;
+                words -= log_probability;
             }
-            if window.loss.is_finite() {
+            if loss.is_finite() {
                 Ok(shares.iter().map(|share| -share).collect::<Vec<f64>>())
             } else {
                 Err(Error::NotFinite {
@@ -439,10 +435,21 @@ fn learn(policy: &mut Policy, lessons: &[Lesson<'_>], batch_rows: usize) -> Resu
                 })
             }
         };
-        scorer.learn(&stream, &mut by, &mut sink)?;
-        window.tokens += shares.len() as u64;
-        rows += stream.rows() as u64;
-    }
+        scorer.learn(stream, &mut by, sink)?;
+        let tokens = shares.len() as u64;
+        Ok((loss, words, tokens, stream.rows() as u64))
+    };
+    let mut window = Window {
+        steps: 1,
+        ..Window::default()
+    };
+    let mut rows = 0;
+    policy.accumulate(1.0, streams.len(), learn, |(loss, words, tokens, own)| {
+        window.loss += loss;
+        window.words += words;
+        window.tokens += tokens;
+        rows += own;
+    })?;
     Ok((window, rows))
 }
 

@@ -138,7 +138,7 @@ fn grpo(
             pairs: text_pairs(2),
         }],
         protocol: &Short,
-        engine: Box::new(LocalEngine),
+        engine: Box::new(LocalEngine::new(recipe.train.side_by_side)),
         rewards,
         out,
         host: "test",
@@ -321,6 +321,37 @@ fn computing_layers_again_and_packing_otherwise_teach_the_same() {
     let plain = trained(&[]);
     assert_eq!(trained(&["train.gradient_checkpointing=true"]), plain);
     assert_eq!(trained(&["rollout.batch_rows=16"]), plain);
+}
+
+#[test]
+fn passes_side_by_side_teach_the_same() {
+    let base = writer();
+    let folders = ["train.side_by_side=false", "train.side_by_side=true"].map(|setting| {
+        let out = tempfile::tempdir().unwrap();
+        let all = [
+            "train.steps=3",
+            "train.batch_rows=64",
+            "grpo.beta=0.01",
+            setting,
+        ];
+        let recipe = grpo_recipe(base.path(), &all);
+        grpo(&recipe, only(Even), out.path(), &NoProgress).unwrap();
+        out
+    });
+    let weights = folders
+        .each_ref()
+        .map(|out| bytes(&out.path().join("last")));
+    assert_eq!(weights[0], weights[1]);
+    let folders = ["side_by_side = false", "side_by_side = true"].map(|setting| {
+        let out = tempfile::tempdir().unwrap();
+        let settings = format!("steps = 4\nbatch_rows = 32\n{setting}");
+        sft(base.path(), &settings, out.path()).unwrap();
+        out
+    });
+    let weights = folders
+        .each_ref()
+        .map(|out| bytes(&out.path().join("last")));
+    assert_eq!(weights[0], weights[1]);
 }
 
 fn sft(base: &Path, settings: &str, out: &Path) -> Result<SftTrained, Error> {

@@ -136,6 +136,10 @@ pub(crate) struct TokenizerArgs {
     #[arg(long, value_name = "PAIRS")]
     pub(crate) input: String,
 
+    /// For a model that writes: of the questions that are asked about the pairs, and the answers beside them, too.
+    #[arg(long)]
+    pub(crate) questions: bool,
+
     /// Entries, besides those that mark turns and media.
     #[arg(long, default_value_t = 1024, value_name = "N", value_parser = clap::value_parser!(u32).range(256..=1_000_000))]
     pub(crate) size: u32,

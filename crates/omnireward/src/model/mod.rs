@@ -8,8 +8,10 @@ mod table;
 use std::{fs, path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result};
-use omnireward_core::joined_text;
+use omnireward_core::{Setting, joined_text};
+use omnireward_judges::question_words;
 use omnireward_models::checkpoint::{RandomCheckpoint, train_tokenizer};
+use serde_json::Value;
 
 use crate::{
     Outcome, args::ReadingArgs, bar::Bar, benchmark::Benchmark, embedded, hub,
@@ -79,6 +81,15 @@ async fn tokenizer(args: &TokenizerArgs, quiet: bool) -> Result<Outcome> {
                 .iter()
                 .map(|response| joined_text(&response.parts)),
         );
+        if args.questions {
+            texts.extend(
+                question_words(&pair, Setting::WithoutTies)
+                    .into_iter()
+                    .flatten(),
+            );
+            let answer = pair.extra.get("answer").and_then(Value::as_str);
+            texts.extend(answer.map(str::to_owned));
+        }
     }
     let json = train_tokenizer(texts.into_iter(), args.size as usize);
     fs::write(&args.out, json).with_context(|| format!("cannot write `{}`", args.out.display()))?;

@@ -14,7 +14,7 @@ use omnireward_data::Format;
 use omnireward_judges::JudgeSpec;
 use omnireward_models::checkpoint::fingerprint;
 use omnireward_train::{
-    HeldOut, Recipe, Trained, Training, TrainingSet,
+    GrpoRecipe, HeldOut, Recipe, SftRecipe, Trained, Training, TrainingSet,
     recipe::{DataRecipe, HeldOutRecipe},
 };
 use serde_json::{Value, json};
@@ -75,12 +75,17 @@ pub(crate) struct BtArgs {
 /// Where every thread has a micro-batch to itself, candle's own threads, which share the work of each operator, would
 /// only stand in their way.
 pub(crate) fn prepare(command: &TrainCommand) {
-    let TrainCommand::Bt(args) = command else {
-        return;
+    let is_side_by_side = match command {
+        TrainCommand::Bt(args) => Recipe::read(&args.recipe, &args.overrides)
+            .map(|recipe| recipe.train.micro_batch_pairs.is_some()),
+        TrainCommand::Sft(args) => {
+            SftRecipe::read(&args.recipe, &args.overrides).map(|recipe| recipe.train.side_by_side)
+        }
+        TrainCommand::Grpo(args) => GrpoRecipe::read(&args.run.recipe, &args.run.overrides)
+            .map(|recipe| recipe.train.side_by_side),
     };
-    let is_side_by_side = Recipe::read(&args.recipe, &args.overrides)
-        .is_ok_and(|recipe| recipe.train.micro_batch_pairs.is_some());
-    if is_side_by_side {
+    // What is wrong with a recipe is said when it is read in earnest.
+    if is_side_by_side.unwrap_or(false) {
         #[expect(
             unsafe_code,
             reason = "candle takes the number of its threads from the environment alone"

@@ -99,7 +99,7 @@ pub(super) async fn grpo(args: &GrpoArgs, quiet: bool) -> Result<Outcome> {
     let recipe = GrpoRecipe::read(&args.recipe, &args.overrides)?;
     let base = base(&recipe.model.path, args, quiet).await?;
     let engine: Box<dyn RolloutEngine> = match recipe.rollout.engine {
-        Engine::Local => Box::new(LocalEngine),
+        Engine::Local => Box::new(LocalEngine::new(recipe.train.side_by_side)),
         Engine::Service => {
             let folder = args.out.join("handed-over");
             Box::new(ServiceEngine::new(service, &folder)?)

@@ -17,14 +17,17 @@ use crate::Result;
 
 /// Threads that each work on a piece of their own; without any, the caller works on one piece after the other.
 #[derive(Debug, Default)]
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     /// Of one thread each, so that what a piece calls stays on it.
     pools: Vec<ThreadPool>,
 }
 
 impl Lanes {
-    /// As many lanes as the machine computes with threads.
-    pub(super) fn new() -> Self {
+    /// As many lanes as the machine computes with threads, or none.
+    pub(crate) fn new(are_wanted: bool) -> Self {
+        if !are_wanted {
+            return Self::default();
+        }
         let pool = |_| {
             ThreadPoolBuilder::new()
                 .num_threads(1)
@@ -36,19 +39,29 @@ impl Lanes {
         }
     }
 
+    /// Whether there are none, so that pieces are done by the caller.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.pools.is_empty()
+    }
+
+    /// How many pieces are done at once.
+    pub(crate) const fn count(&self) -> usize {
+        if self.is_empty() { 1 } else { self.pools.len() }
+    }
+
     /// Does the pieces, and hands what they give to `take` in the order of the pieces, so that the result depends on
     /// neither the number of lanes nor their speed.
     ///
     /// # Errors
     ///
     /// The first that a piece or `take` gives, in the order of the pieces.
-    pub(super) fn each<T: Send>(
+    pub(crate) fn each<T: Send>(
         &self,
         pieces: usize,
         work: impl Fn(usize) -> Result<T> + Sync,
         take: impl FnMut(T) -> Result<()> + Send,
     ) -> Result<()> {
-        if self.pools.is_empty() {
+        if self.is_empty() {
             let mut take = take;
             return (0..pieces).try_for_each(|piece| take(work(piece)?));
         }
@@ -114,7 +127,7 @@ mod tests {
 
     #[test]
     fn pieces_are_taken_in_their_order_and_only_once() {
-        for lanes in [Lanes::default(), Lanes::new()] {
+        for lanes in [Lanes::default(), Lanes::new(true)] {
             let mut taken = Vec::new();
             let work = |piece: usize| {
                 // The first pieces take longest.
@@ -141,7 +154,7 @@ mod tests {
                 Ok(piece)
             }
         };
-        for lanes in [Lanes::default(), Lanes::new()] {
+        for lanes in [Lanes::default(), Lanes::new(true)] {
             let mut taken = Vec::new();
             let outcome = lanes.each(9, failing, |piece| {
                 taken.push(piece);
@@ -154,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_piece_keeps_to_one_thread() {
-        let lanes = Lanes::new();
+        let lanes = Lanes::new(true);
         let threads = |_| Ok(rayon::current_num_threads());
         let one = |threads| {
             assert_eq!(threads, 1);
