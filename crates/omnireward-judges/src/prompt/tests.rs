@@ -131,6 +131,25 @@ fn a_prompt_without_its_medium_has_no_empty_block() {
 }
 
 #[test]
+fn the_words_of_a_question_are_all_that_is_no_medium() {
+    for task in Task::ALL {
+        let mut pair = example(task);
+        let system = system_message(task, Setting::WithTies, pair.criterion.as_ref());
+        let around = shown(&pieces(&pair, AudioForm::Separate));
+        let around = around.lines().filter(|line| !line.starts_with('⟨'));
+        let words = question_words(&pair, Setting::WithTies).unwrap().concat();
+        let expected: Vec<&str> = system.lines().chain(around).collect();
+        assert_eq!(
+            words.split_whitespace().collect::<String>(),
+            expected.concat().split_whitespace().collect::<String>(),
+            "{task}"
+        );
+        pair.responses.pop();
+        assert_eq!(question_words(&pair, Setting::WithTies), None);
+    }
+}
+
+#[test]
 fn the_fingerprint_is_a_sha256() {
     assert_eq!(fingerprint().len(), 64);
 }
