@@ -110,6 +110,18 @@ pub struct ChatRequest {
     pub sampling: Sampling,
     /// Tells repeats of the same conversation apart: sample 0, 1, 2, …
     pub sample: u32,
+    /// What the reply is expected to choose between. It changes no reply; a model that can says how probable each choice
+    /// was.
+    pub choices: Option<Choices>,
+}
+
+/// Words of which a reply is expected to have one, such as verdicts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Choices {
+    /// What stands right before the choice, such as `[[`.
+    pub lead: String,
+    /// The choices, such as `A]]` and `B]]`.
+    pub of: Vec<String>,
 }
 
 /// Why a model stopped writing.
@@ -137,6 +149,10 @@ pub struct ChatReply {
     pub usage: Usage,
     /// The model that answered, as the service named it.
     pub model: Option<String>,
+    /// The probability of each of the request's [choices](Choices) where the reply made one, given that it is one of them;
+    /// from models that tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probabilities: Option<Vec<f64>>,
 }
 
 /// A conversation in, a reply out.

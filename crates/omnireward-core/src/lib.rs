@@ -10,7 +10,8 @@ mod task;
 mod verdict;
 
 pub use chat::{
-    ChatMessage, ChatModel, ChatPart, ChatReply, ChatRequest, Finish, Identity, Role, Sampling,
+    ChatMessage, ChatModel, ChatPart, ChatReply, ChatRequest, Choices, Finish, Identity, Role,
+    Sampling,
 };
 pub use error::{InvalidPair, ModelError, ModelErrorKind, UnknownName, error_chain};
 pub use media::{MediaRef, MediaSource, Modality};

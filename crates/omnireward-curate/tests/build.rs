@@ -37,6 +37,7 @@ impl ChatModel for Writer {
             finish: Finish::Stop,
             usage: Usage::default(),
             model: None,
+            probabilities: None,
         })))
     }
 }

@@ -183,6 +183,11 @@ fn request_key(model: &Identity, request: &ChatRequest) -> String {
         .expect("sampling has only string keys")
         .as_bytes());
     put(&request.sample.to_le_bytes());
+    if let Some(choices) = &request.choices {
+        put(serde_json::to_string(choices)
+            .expect("choices have only string keys")
+            .as_bytes());
+    }
     for message in &request.messages {
         put(&[message.role as u8]);
         put(&(message.parts.len() as u64).to_le_bytes());
@@ -240,6 +245,7 @@ mod tests {
                         completion_tokens: 1,
                     },
                     model: None,
+                    probabilities: None,
                 })
             })
         }
@@ -260,6 +266,7 @@ mod tests {
                 ..Sampling::default()
             },
             sample,
+            choices: None,
         }
     }
 
@@ -317,6 +324,7 @@ mod tests {
             }],
             sampling: Sampling::default(),
             sample: 0,
+            choices: None,
         };
         let keys = [&["ab", "c"][..], &["a", "bc"], &["abc"], &["ab", "c", ""]]
             .map(|parts| request_key(&identity, &with(parts)));

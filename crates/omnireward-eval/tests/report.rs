@@ -537,7 +537,8 @@ fn training_series(name: &str, unit: SeriesUnit, scatters: bool) -> TrainingSeri
 fn held_out(name: &str, tasks: &[Task]) -> HeldOut {
     let point = |step: u64| HeldOutPoint {
         step,
-        loss: 0.7 - step as f64 * 1e-4,
+        loss: Some(0.7 - step as f64 * 1e-4),
+        orders: None,
         overall: HeldOutShare {
             correct: 50 + step / 25,
             pairs: 100,
@@ -602,6 +603,19 @@ fn a_training_page_has_curves_held_out_pairs_and_settings() {
         figures
     );
     assert_eq!(page.matches("class=\"curve raw s0\"").count(), 2 * 2);
+}
+
+#[test]
+fn a_model_that_writes_has_both_orders_where_others_have_a_loss() {
+    let mut set = held_out("test", &[Task::T2T]);
+    for point in &mut set.points {
+        point.loss = None;
+        point.orders = Some(point.overall);
+    }
+    let page = training_html(&training(vec![set]));
+    check_page(&page);
+    assert!(page.contains("agreement of orders on test over the steps"));
+    assert!(!page.contains("loss on test over the steps"));
 }
 
 #[test]

@@ -249,12 +249,16 @@ fn a_scoring_judge_gets_thresholds_from_other_folds_only_where_a_tie_was_offered
     );
     assert_eq!(ties.curve.first().unwrap().threshold, None);
 
-    // The same margins from a judge that also states preferences of its own are left alone.
-    let mut stated = rows;
+    // The same margins from a judge that also states preferences of its own, or that replies in words, are left alone.
+    let mut stated = rows.clone();
     stated[1].preference = Some(Tie);
-    let results = Results::compute(&stated, &config());
-    assert_eq!(results.settings[0].tasks[0].method, Method::Verdicts);
-    assert_eq!(results.settings[0].tasks[0].ties, None);
+    let mut spoken = rows;
+    spoken[1].raw = Some("[[A]]".to_owned());
+    for left_alone in [stated, spoken] {
+        let results = Results::compute(&left_alone, &config());
+        assert_eq!(results.settings[0].tasks[0].method, Method::Verdicts);
+        assert_eq!(results.settings[0].tasks[0].ties, None);
+    }
 }
 
 #[test]

@@ -92,5 +92,6 @@ fn question(number: usize) -> ChatRequest {
         }],
         sampling: Sampling::default(),
         sample: 0,
+        choices: None,
     }
 }

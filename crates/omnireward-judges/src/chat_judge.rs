@@ -30,6 +30,9 @@ pub struct ChatJudgeConfig {
     /// asks once: asking until something can be read favours pairs on which the model is sure. The
     /// reference evaluation asks up to 5 times.
     pub attempts: NonZeroU32,
+    /// Whether the model is asked how probable each verdict was, for [scores](Verdict::scores) beside the preference.
+    /// Models that do not tell bring none. Default: no.
+    pub asks_probabilities: bool,
     /// The tasks that the model can be asked about, such as those without sound; `None` for all.
     pub tasks: Option<Vec<Task>>,
 }
@@ -49,6 +52,7 @@ impl Default for ChatJudgeConfig {
                 seed: Some(0),
             },
             attempts: NonZeroU32::MIN,
+            asks_probabilities: false,
             tasks: None,
         }
     }
@@ -63,6 +67,7 @@ pub struct ChatJudge {
     parser: Parser,
     sampling: Sampling,
     attempts: NonZeroU32,
+    asks_probabilities: bool,
     tasks: Option<Vec<Task>>,
 }
 
@@ -75,6 +80,7 @@ impl ChatJudge {
             parser: config.parser,
             sampling: config.sampling,
             attempts: config.attempts,
+            asks_probabilities: config.asks_probabilities,
             tasks: config.tasks,
         }
     }
@@ -111,6 +117,7 @@ impl ChatJudge {
             messages,
             sampling: self.sampling.clone(),
             sample,
+            choices: self.asks_probabilities.then(|| prompt::verdicts(setting)),
         })
     }
 
@@ -139,6 +146,12 @@ impl ChatJudge {
     }
 
     fn verdict(&self, reply: ChatReply, setting: Setting) -> Verdict {
+        let scores = |reply: &ChatReply| {
+            let [first, second, ..] = *reply.probabilities.as_deref()? else {
+                return None;
+            };
+            Some(vec![first, second])
+        };
         let verdict = match reply.finish {
             Finish::Refusal => {
                 let detail = "the model or its provider declined".to_owned();
@@ -147,6 +160,7 @@ impl ChatJudge {
             finish => match self.parser.read(&reply.text, setting) {
                 Ok(reading) => Verdict {
                     rationale: rationale(&reply.text, &reading),
+                    scores: scores(&reply),
                     ..Verdict::preferring(reading.preference)
                 },
                 Err(unread) => {
@@ -199,6 +213,7 @@ impl fmt::Debug for ChatJudge {
             .field("parser", &self.parser)
             .field("sampling", &self.sampling)
             .field("attempts", &self.attempts)
+            .field("asks_probabilities", &self.asks_probabilities)
             .field("tasks", &self.tasks)
             .finish()
     }

@@ -40,6 +40,7 @@ fn question(text: &str) -> ChatRequest {
         }],
         sampling: Sampling::default(),
         sample: 0,
+        choices: None,
     }
 }
 

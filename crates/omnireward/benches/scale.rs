@@ -174,6 +174,7 @@ fn serial_loop() -> f64 {
                 }],
                 sampling: omnireward_core::Sampling::default(),
                 sample: 0,
+                choices: None,
             };
             omnireward_core::ChatModel::complete(&client, &request)
                 .await

@@ -65,6 +65,7 @@ pub(crate) fn benchmark() -> Result<Unpacked> {
         criteria: 3,
         responses: 2,
         answers: None,
+        scrambled: false,
     };
     Unpacked::fill(|folder| {
         synth::write(&config, folder, Layout::Pairs, &NoProgress)

@@ -3,9 +3,7 @@
 use std::{env, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use omnireward_core::{
-    ChatModel, ChatPart, ChatRequest, Judge, PreferencePair, Sampling, Setting, Task,
-};
+use omnireward_core::{ChatModel, ChatPart, ChatRequest, Judge, PreferencePair, Sampling, Setting};
 use omnireward_judges::{
     AudioForm, ChatJudge, ChatJudgeConfig, Concurrency, ImageForm, JudgeSpec, MediaConfig,
     OpenAiClient, OpenAiConfig, ParityParser, Parser, Replay, RewardJudge, Secret, VideoForm,
@@ -77,9 +75,17 @@ impl Prepared {
         remember: impl FnOnce(Arc<dyn ChatModel>) -> Arc<dyn ChatModel>,
     ) -> Result<Arc<dyn Judge>> {
         let judge: Arc<dyn Judge> = match self {
-            Self::Chat(client) => chat_judge(remember(client.clone()), chat, None),
+            Self::Chat(client) => voting(
+                ChatJudge::new(remember(client.clone()), chat_config(chat)),
+                chat,
+            ),
             Self::Writing(local) => {
-                chat_judge(remember(local.model.clone()), chat, Some(local.tasks()))
+                let config = ChatJudgeConfig {
+                    tasks: Some(local.tasks()),
+                    asks_probabilities: true,
+                    ..chat_config(chat)
+                };
+                voting(ChatJudge::new(remember(local.model.clone()), config), chat)
             }
             Self::Local(judge) | Self::Reward(_, judge) => judge.clone(),
         };
@@ -140,16 +146,8 @@ fn client(model: &str, chat: &ChatArgs) -> Result<OpenAiClient> {
     OpenAiClient::new(config).context("cannot ask a model at this `--base-url`")
 }
 
-fn chat_judge(
-    model: Arc<dyn ChatModel>,
-    chat: &ChatArgs,
-    tasks: Option<Vec<Task>>,
-) -> Arc<dyn Judge> {
-    let config = ChatJudgeConfig {
-        tasks,
-        ..chat_config(chat)
-    };
-    let judge = Arc::new(ChatJudge::new(model, config));
+fn voting(judge: ChatJudge, chat: &ChatArgs) -> Arc<dyn Judge> {
+    let judge = Arc::new(judge);
     if chat.votes.get() > 1 {
         Arc::new(Voting::new(judge, chat.votes))
     } else {

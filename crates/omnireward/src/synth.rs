@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use omnireward_core::Task;
-use omnireward_data::synth::{self, Layout, Split, SynthConfig, VerdictForm};
+use omnireward_data::synth::{self, AnswerStyle, Layout, Split, SynthConfig, VerdictForm};
 
 use crate::{Outcome, bar::Bar, printer};
 
@@ -46,6 +46,16 @@ pub(crate) struct SynthArgs {
     /// Put an answer with true reasons beside each pair, as `train sft` learns it, with its verdict written so.
     #[arg(long, value_enum, value_name = "FORM")]
     answers: Option<FormArg>,
+
+    /// Let each answer first repeat the texts of the question, each under its marker: what a model taught from nothing
+    /// learns to read with.
+    #[arg(long, requires = "answers")]
+    quotes: bool,
+
+    /// Let nothing in a pair follow from anything else, with answers that repeat its texts and describe its media: what a
+    /// model taught from nothing learns to read and to look with.
+    #[arg(long, requires = "answers")]
+    scrambled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,10 +93,14 @@ pub(crate) fn synthesise(args: &SynthArgs, quiet: bool) -> Result<Outcome> {
         scenes: args.scenes,
         criteria: args.criteria,
         responses: usize::from(args.responses),
-        answers: args.answers.map(|form| match form {
-            FormArg::Brackets => VerdictForm::Brackets,
-            FormArg::Boxed => VerdictForm::Boxed,
+        answers: args.answers.map(|form| AnswerStyle {
+            verdict: match form {
+                FormArg::Brackets => VerdictForm::Brackets,
+                FormArg::Boxed => VerdictForm::Boxed,
+            },
+            quotes: args.quotes,
         }),
+        scrambled: args.scrambled,
     };
     let layout = match args.layout {
         LayoutArg::Bench => Layout::Bench,

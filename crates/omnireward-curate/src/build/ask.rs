@@ -78,6 +78,7 @@ pub(super) fn request(
         ],
         sampling: sampling.clone(),
         sample,
+        choices: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Answers to questions about generated pairs: reasons that are true by construction, and then the verdict.
 
-use omnireward_core::{Preference, PreferencePair};
+use omnireward_core::{Part, Preference, PreferencePair};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -30,18 +30,37 @@ impl VerdictForm {
     }
 }
 
-/// What a judge could say of a generated pair as it stands: what each response is, what counts, what each has of it, and
-/// the verdict last.
+/// How answers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerStyle {
+    /// How the verdict is written.
+    pub verdict: VerdictForm,
+    /// Whether an answer begins by repeating what is in words, each text under the marker that it has in the question. To
+    /// repeat a text is the first thing that a model taught from nothing learns to do with it.
+    pub quotes: bool,
+}
+
+/// What a judge could say of a generated pair as it stands: what is wanted, what each response is, what counts, what each
+/// has of it, and the verdict last.
 /// None for lists of more than two, and for pairs that were not generated.
-pub fn reasoned_answer(pair: &PreferencePair, form: VerdictForm) -> Option<String> {
+pub fn reasoned_answer(pair: &PreferencePair, style: AnswerStyle) -> Option<String> {
     let label = pair.label?;
     let question = Question::of(pair)?;
     let [first, second] = pair.extra.get("truth")?.as_array()?.as_slice() else {
         return None;
     };
     let (first, second) = (first.as_object()?, second.as_object()?);
+    let quotes = if style.quotes {
+        quotes(pair)
+    } else {
+        String::new()
+    };
+    let before = question.before.map_or_else(String::new, |before| {
+        format!("Before: {}. ", question.described(before))
+    });
     let reasons = format!(
-        "A is {}. B is {}. {} A: {}. B: {}. {}",
+        "{before}Wanted: {}. A is {}. B is {}. {} A: {}. B: {}. {}",
+        question.described(question.goal),
         question.described(first),
         question.described(second),
         question.wanted(),
@@ -49,7 +68,52 @@ pub fn reasoned_answer(pair: &PreferencePair, form: VerdictForm) -> Option<Strin
         question.found(second),
         question.compared(first, second, label),
     );
-    Some(format!("{reasons}\n{}", form.write(label)))
+    let verdict = style.verdict.write(label);
+    Some(format!("{quotes}{reasons}\n{verdict}"))
+}
+
+/// An answer that repeats the texts of a pair, says what its media are, and gives its verdict.
+pub(super) fn of_scrambled(
+    pair: &PreferencePair,
+    form: VerdictForm,
+    asked_about: Option<&str>,
+    shown: &[String],
+) -> String {
+    let mut answer = quotes(pair);
+    let is_edit = pair.task.is_generation();
+    let heading = if is_edit { "Before" } else { "Wanted" };
+    let asked_about = asked_about.map(|seen| format!("{heading}: {seen}."));
+    let shown = ["A", "B"].into_iter().zip(shown);
+    let shown = shown.map(|(letter, shown)| format!("{letter} is {shown}."));
+    let sentences: Vec<String> = asked_about.into_iter().chain(shown).collect();
+    answer += &sentences.join(" ");
+    if !sentences.is_empty() {
+        answer.push('\n');
+    }
+    let verdict = pair.label.map(|label| form.write(label));
+    answer + verdict.as_deref().unwrap_or_default()
+}
+
+/// The texts of a pair, each under the marker that it has in the question.
+fn quotes(pair: &PreferencePair) -> String {
+    let [first, second] = pair.responses.as_slice() else {
+        return String::new();
+    };
+    let sections = [
+        ("[[PROMPT]]", pair.prompt.as_slice()),
+        ("[[RESPONSE A]]", first.parts.as_slice()),
+        ("[[RESPONSE B]]", second.parts.as_slice()),
+    ];
+    let mut quotes = String::new();
+    for (marker, parts) in sections {
+        for text in parts.iter().filter_map(Part::as_text) {
+            quotes += &format!("{marker}\n{text}\n");
+        }
+    }
+    if !quotes.is_empty() {
+        quotes.push('\n');
+    }
+    quotes
 }
 
 /// What a pair is judged by.
@@ -59,6 +123,8 @@ struct Question<'a> {
     goal: &'a Map<String, Value>,
     /// The attribute that an edit is to change.
     edited: Option<&'a str>,
+    /// What the picture is before an edit.
+    before: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> Question<'a> {
@@ -69,6 +135,7 @@ impl<'a> Question<'a> {
             is_inverse: word("sense") == Some("inverse"),
             goal: pair.extra.get("goal")?.as_object()?,
             edited: word("edited"),
+            before: pair.extra.get("before").and_then(Value::as_object),
         })
     }
 
@@ -262,6 +329,11 @@ fn listed(found: Vec<String>, none: &str) -> String {
 mod tests {
     use super::{super::*, *};
 
+    const PLAIN: AnswerStyle = AnswerStyle {
+        verdict: VerdictForm::Brackets,
+        quotes: false,
+    };
+
     #[test]
     fn every_generated_pair_has_an_answer_that_ends_in_its_label() {
         let config = SynthConfig {
@@ -270,11 +342,14 @@ mod tests {
             ..SynthConfig::default()
         };
         for pair in synthesise(&config) {
-            let answer = reasoned_answer(&pair, VerdictForm::Brackets);
+            let answer = reasoned_answer(&pair, PLAIN);
             let answer = answer.unwrap_or_else(|| panic!("{}: {:?}", pair.id, pair.extra));
             let token = VerdictForm::Brackets.write(pair.label.unwrap());
             assert!(answer.ends_with(&format!("\n{token}")), "{answer}");
-            let (_, found) = answer.split_once(" A: ").unwrap();
+            let (described, found) = answer.split_once(" A: ").unwrap();
+            let has_before = pair.extra.contains_key("before");
+            assert_eq!(described.starts_with("Before: "), has_before, "{answer}");
+            assert!(described.contains("Wanted: "), "{answer}");
             let (first, found) = found.split_once(". B: ").unwrap();
             let (second, compared) = found.split_once(". ").unwrap();
             let is_tie = pair.label == Some(Preference::Tie);
@@ -292,7 +367,10 @@ mod tests {
     fn answers_stand_beside_pairs_on_request() {
         let config = SynthConfig {
             scenes: 1,
-            answers: Some(VerdictForm::Boxed),
+            answers: Some(AnswerStyle {
+                verdict: VerdictForm::Boxed,
+                ..PLAIN
+            }),
             ..SynthConfig::default()
         };
         let answered = synthesise(&config).all(|pair| {
@@ -305,5 +383,63 @@ mod tests {
             ..config
         };
         assert!(synthesise(&plain).all(|pair| !pair.extra.contains_key("answer")));
+    }
+
+    #[test]
+    fn quotes_come_before_the_same_answer() {
+        let config = SynthConfig {
+            scenes: 2,
+            ..SynthConfig::default()
+        };
+        let quoting = AnswerStyle {
+            quotes: true,
+            ..PLAIN
+        };
+        for pair in synthesise(&config) {
+            let (plain, quoted) = (
+                reasoned_answer(&pair, PLAIN),
+                reasoned_answer(&pair, quoting),
+            );
+            let (plain, quoted) = (plain.unwrap(), quoted.unwrap());
+            let quotes = quoted.strip_suffix(&plain).unwrap();
+            let prompt = pair.prompt.iter().find_map(Part::as_text).unwrap();
+            assert!(quotes.starts_with(&format!("[[PROMPT]]\n{prompt}\n")));
+            for (marker, response) in ["[[RESPONSE A]]", "[[RESPONSE B]]"]
+                .iter()
+                .zip(&pair.responses)
+            {
+                let text = response.parts.iter().find_map(Part::as_text);
+                let quote = text.map(|text| format!("\n{marker}\n{text}\n"));
+                let is_there = quote.is_some_and(|quote| quotes.contains(&quote));
+                assert_eq!(is_there, !pair.task.is_generation(), "{quoted}");
+            }
+        }
+    }
+
+    #[test]
+    fn scrambled_pairs_are_repeated_and_described() {
+        let config = SynthConfig {
+            scenes: 40,
+            tasks: vec![Task::T2T, Task::T2I, Task::TI2T, Task::TI2I],
+            answers: Some(AnswerStyle {
+                quotes: true,
+                ..PLAIN
+            }),
+            scrambled: true,
+            ..SynthConfig::default()
+        };
+        let pairs: Vec<PreferencePair> = synthesise(&config).collect();
+        assert_eq!(pairs.len(), 160);
+        for pair in &pairs {
+            let answer = pair.extra["answer"].as_str().unwrap();
+            let described = answer.strip_prefix(&quotes(pair)).unwrap();
+            assert_eq!(described.contains("Wanted: "), pair.task == Task::TI2T);
+            assert_eq!(described.contains("Before: "), pair.task == Task::TI2I);
+            assert_eq!(described.contains("B is "), pair.task.is_generation());
+            assert!(described.ends_with("]]"), "{answer}");
+            assert_ne!(pair.responses[0], pair.responses[1]);
+        }
+        let first = |pair: &&PreferencePair| pair.label == Some(Preference::First);
+        assert!((50..110).contains(&pairs.iter().filter(first).count()));
     }
 }

@@ -133,7 +133,7 @@ impl Goal {
     }
 }
 
-fn kind_of(task: Task, random: &mut Random) -> Kind {
+pub(super) fn kind_of(task: Task, random: &mut Random) -> Kind {
     match task {
         Task::T2T => match random.below(8) {
             0..=2 => Kind::Picture,

@@ -24,6 +24,7 @@ mod pairs;
 mod picture;
 mod random;
 mod scene;
+mod scrambled;
 mod solid;
 mod sound;
 mod text;
@@ -33,7 +34,7 @@ mod write;
 use omnireward_core::{PreferencePair, Task};
 use serde::{Deserialize, Serialize};
 
-pub use answers::{VerdictForm, reasoned_answer};
+pub use answers::{AnswerStyle, VerdictForm, reasoned_answer};
 use draft::Draft;
 pub use write::{Layout, Written, write};
 
@@ -75,10 +76,14 @@ pub struct SynthConfig {
     pub criteria: usize,
     /// Responses of each scene: 2 for pairs, more for ranked lists. Default: 2.
     pub responses: usize,
-    /// Whether an answer with true reasons stands beside each pair, in its field `answer`, and how it writes its verdict.
+    /// Whether an answer with true reasons stands beside each pair, in its field `answer`, and how it is written.
     /// Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub answers: Option<VerdictForm>,
+    pub answers: Option<AnswerStyle>,
+    /// Whether nothing in a pair follows from anything else: texts are random pieces of words, media are of any scenes, and
+    /// answers repeat the ones and describe the others. A pair for each scene. Default: no.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub scrambled: bool,
 }
 
 impl Default for SynthConfig {
@@ -91,6 +96,7 @@ impl Default for SynthConfig {
             criteria: 3,
             responses: 2,
             answers: None,
+            scrambled: false,
         }
     }
 }
@@ -124,10 +130,13 @@ pub fn synthesise(config: &SynthConfig) -> impl Iterator<Item = PreferencePair> 
 
 /// The pairs of one scene. `tasks` and `scenes` of the configuration do not matter here.
 pub fn scene(config: &SynthConfig, task: Task, index: usize) -> Vec<PreferencePair> {
+    if config.scrambled {
+        return vec![scrambled::pair(config, task, index)];
+    }
     let mut pairs = pairs::of(&Draft::new(config, task, index), task, index);
-    if let Some(form) = config.answers {
+    if let Some(style) = config.answers {
         for pair in &mut pairs {
-            if let Some(answer) = reasoned_answer(pair, form) {
+            if let Some(answer) = reasoned_answer(pair, style) {
                 pair.extra.insert("answer".to_owned(), answer.into());
             }
         }

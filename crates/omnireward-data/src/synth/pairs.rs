@@ -85,7 +85,7 @@ fn responses(draft: &Draft, task: Task, group: &str) -> Vec<Response> {
 }
 
 /// The medium of a scene, and the name of its file.
-fn medium(scene: &Scene, flaws: &Damage, look: u64, name: &str) -> MediaRef {
+pub(super) fn medium(scene: &Scene, flaws: &Damage, look: u64, name: &str) -> MediaRef {
     // Dots and stripes are their own, so that what is clean looks the same with them and without.
     let mut random = Random::new(&[look, 1]);
     let (modality, extension, bytes) = match scene.kind {

@@ -142,13 +142,14 @@ fn verdict(row: &Row) -> Option<Preference> {
     row.preference.filter(|_| comparable)
 }
 
-/// Whether the judge says nothing beyond its scores: each preference is the sign of a margin.
+/// Whether the judge says nothing beyond its scores: each preference is the sign of a margin, and there is no reply. What
+/// a judge writes stands, however probable it was.
 fn is_scorer(judged: &[Judged<'_>]) -> bool {
     let mut verdicts = judged.iter().filter(|j| j.verdict.is_some()).peekable();
     verdicts.peek().is_some()
         && verdicts.all(|j| {
             let sign = margin(j.row).map(|margin| Preference::from_higher(margin, 0.0));
-            sign.is_some() && sign == j.verdict
+            sign.is_some() && sign == j.verdict && j.row.raw.is_none()
         })
 }
 

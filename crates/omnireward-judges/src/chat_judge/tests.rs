@@ -37,6 +37,8 @@ impl ChatModel for Scripted {
     ) -> BoxFuture<'a, Result<ChatReply, ModelError>> {
         self.asked.lock().unwrap().push(request.clone());
         let reply = self.replies.lock().unwrap().pop();
+        let offered = request.choices.as_ref().map(|choices| choices.of.len());
+        let probabilities = offered.map(|offered| PROBABILITIES[..offered].to_vec());
         Box::pin(async move {
             let gone = || ModelError::new(ModelErrorKind::Transport, "the script is over");
             let (text, finish) = reply.ok_or_else(gone)?;
@@ -49,10 +51,14 @@ impl ChatModel for Scripted {
                     completion_tokens: 2,
                 },
                 model: None,
+                probabilities,
             })
         })
     }
 }
+
+/// How probable the scripted model says verdicts were, when it is asked.
+const PROBABILITIES: [f64; 3] = [0.6, 0.3, 0.1];
 
 fn pair() -> PreferencePair {
     PreferencePair::new(
@@ -250,4 +256,30 @@ fn votes_are_different_samples_and_their_majority_wins() {
     let mut samples: Vec<u32> = model.asked().iter().map(|request| request.sample).collect();
     samples.sort_unstable();
     assert_eq!(samples, [0, 1, 2]);
+}
+
+#[test]
+fn probabilities_of_verdicts_are_scores_where_they_are_asked_for() {
+    for setting in Setting::ALL {
+        let model = Scripted::new(&[("Fine. [[A]]", Finish::Stop), ("Who knows.", Finish::Stop)]);
+        let config = ChatJudgeConfig {
+            asks_probabilities: true,
+            ..ChatJudgeConfig::default()
+        };
+        let judge = ChatJudge::new(model.clone(), config);
+        let verdict = ready(judge.judge(&pair(), setting)).unwrap();
+        assert_eq!(verdict.scores.as_deref(), Some(&PROBABILITIES[..2]));
+        let unread = ready(judge.judge(&pair(), setting)).unwrap();
+        assert_eq!(unread.scores, None);
+        let choices = model.asked()[0].choices.clone().unwrap();
+        let system = system_message(Task::T2T, setting, None);
+        for choice in &choices.of {
+            assert!(
+                system.contains(&format!("\n{}{choice} if ", choices.lead)),
+                "{choice}"
+            );
+        }
+        assert_eq!(choices.of.len() == 3, setting.offers_tie());
+    }
+    assert_eq!(judged("Fine. [[A]]", Finish::Stop, WithTies).scores, None);
 }

@@ -264,6 +264,7 @@ impl Completion {
                     completion_tokens: tokens.completion_tokens.unwrap_or_default(),
                 },
                 model: self.model,
+                probabilities: None,
             },
             reasoning: choice
                 .message
@@ -357,6 +358,7 @@ impl ServerError {
                     ..Usage::default()
                 },
                 model: None,
+                probabilities: None,
             },
             reasoning: None,
         }
@@ -394,6 +396,7 @@ mod tests {
             messages,
             sampling: Sampling::default(),
             sample: 0,
+            choices: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 mod blocks;
 
-use omnireward_core::{Criterion, MediaRef, PreferencePair, Setting, Task};
+use omnireward_core::{Choices, Criterion, MediaRef, PreferencePair, Setting, Task};
 
 use crate::{hash::sha256_hex, media::AudioForm, order::two_responses};
 
@@ -54,6 +54,19 @@ pub fn question_words(pair: &PreferencePair, setting: Setting) -> Option<Vec<Str
         _ => None,
     });
     Some([system].into_iter().chain(words).collect())
+}
+
+/// The verdicts that are offered, as the system message asks for them: of the first response, the second, and a tie.
+pub(crate) fn verdicts(setting: Setting) -> Choices {
+    let letters: &[_] = if setting.offers_tie() {
+        &["A", "B", "C"]
+    } else {
+        &["A", "B"]
+    };
+    Choices {
+        lead: "[[".to_owned(),
+        of: letters.iter().map(|letter| format!("{letter}]]")).collect(),
+    }
 }
 
 /// SHA-256 of everything that the prompts of all tasks and settings are made of, in hexadecimal.

@@ -51,6 +51,7 @@ impl Work for Rollouts {
             },
             stop: Stop::default(),
             constraint: None,
+            watched: None,
         })?;
         let replies = generator.run()?;
         let first = replies.first().ok_or("there is no reply")?;

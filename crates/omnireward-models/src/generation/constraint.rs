@@ -16,7 +16,16 @@ pub struct Constraint {
     pub unless: Vec<String>,
 }
 
-/// What was chosen under a [`Constraint`].
+/// Choices that a reply is expected to make by itself, such as a verdict. It changes no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// What stands right before the choice. It takes a generator that [knows the words](super::Words) of tokens.
+    pub lead: String,
+    /// The first token of each choice; all differ.
+    pub first: Vec<u32>,
+}
+
+/// What was chosen under a [`Constraint`], or where a reply was [`Watched`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
     /// Which of the choices.
@@ -42,23 +51,45 @@ impl Constraint {
     /// Fails unless there are choices, all of which begin with tokens of their own among `vocabulary`.
     pub(crate) fn check(&self, vocabulary: usize) -> Result<()> {
         let first = self.first_tokens();
-        if first.is_empty() || first.len() < self.choices.len() {
+        if first.len() < self.choices.len() {
             return Err(unusable("there is no choice, or an empty one"));
         }
-        let is_repeated = |(index, token): (usize, &u32)| first[..index].contains(token);
-        if let Some((index, _)) = first.iter().enumerate().find(|found| is_repeated(*found)) {
-            return Err(unusable(format!(
-                "choice `{index}` begins with the same token as one before it"
-            )));
-        }
-        let mut tokens = self.lead.iter().chain(self.choices.iter().flatten());
-        if let Some(token) = tokens.find(|token| **token as usize >= vocabulary) {
-            return Err(unusable(format!(
-                "token `{token}` of the constraint is outside of the vocabulary of `{vocabulary}`"
-            )));
-        }
-        Ok(())
+        check_first(&first)?;
+        check_known(
+            self.lead.iter().chain(self.choices.iter().flatten()),
+            vocabulary,
+        )
     }
+}
+
+impl Watched {
+    /// Fails unless there are choices, all of which begin with tokens of their own among `vocabulary`.
+    pub(crate) fn check(&self, vocabulary: usize) -> Result<()> {
+        check_first(&self.first)?;
+        check_known(self.first.iter(), vocabulary)
+    }
+}
+
+fn check_first(first: &[u32]) -> Result<()> {
+    if first.is_empty() {
+        return Err(unusable("there is no choice, or an empty one"));
+    }
+    let is_repeated = |(index, token): (usize, &u32)| first[..index].contains(token);
+    if let Some((index, _)) = first.iter().enumerate().find(|found| is_repeated(*found)) {
+        return Err(unusable(format!(
+            "choice `{index}` begins with the same token as one before it"
+        )));
+    }
+    Ok(())
+}
+
+fn check_known<'a>(mut tokens: impl Iterator<Item = &'a u32>, vocabulary: usize) -> Result<()> {
+    if let Some(token) = tokens.find(|token| **token as usize >= vocabulary) {
+        return Err(unusable(format!(
+            "token `{token}` of a choice is outside of the vocabulary of `{vocabulary}`"
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     Features, Result, Row,
     decoder::{Continuation, Decoder, DecoderConfig, RowPositions},
     generation::{
-        Constraint, Prompt, Reply, Sampling, Stop, Words,
+        Constraint, Prompt, Reply, Sampling, Stop, Watched, Words,
         cache::{Cache, Opened, PAGE, Tail, pages},
         prompt::{Key, Positions, embed, unusable},
         reply::{Draft, End, Terms},
@@ -30,6 +30,8 @@ pub struct Request {
     pub stop: Stop,
     /// What a reply is to end with.
     pub constraint: Option<Constraint>,
+    /// What a reply is expected to choose between by itself.
+    pub watched: Option<Watched>,
 }
 
 /// Tells requests of one generator apart.
@@ -78,7 +80,7 @@ impl Default for GeneratorOptions {
 /// # fn both(decoder: &Decoder, prompt: Prompt) -> omnireward_models::Result<()> {
 /// let mut generator = Generator::new(decoder, GeneratorOptions::default())?;
 /// let sampling = Sampling { temperature: 1.0, max_tokens: 64, ..Sampling::default() };
-/// generator.add(Request { prompt, samples: 0..8, sampling, stop: Stop::default(), constraint: None })?;
+/// generator.add(Request { prompt, samples: 0..8, sampling, stop: Stop::default(), constraint: None, watched: None })?;
 /// let replies = generator.run()?;
 /// # assert_eq!(replies.len(), 8);
 /// # Ok(())
@@ -181,6 +183,7 @@ impl<'a> Generator<'a> {
             sampling,
             stop,
             constraint,
+            watched,
         } = request;
         sampling.check()?;
         let config = self.decoder.config();
@@ -189,9 +192,13 @@ impl<'a> Generator<'a> {
             constraint.check(config.vocabulary)?;
             closing = constraint.longest();
         }
+        if let Some(watched) = &watched {
+            watched.check(config.vocabulary)?;
+        }
         let has_strings = |constraint: &Constraint| !constraint.unless.is_empty();
-        let asks_for_words =
-            !stop.strings.is_empty() || constraint.as_ref().is_some_and(has_strings);
+        let asks_for_words = !stop.strings.is_empty()
+            || constraint.as_ref().is_some_and(has_strings)
+            || watched.is_some();
         if asks_for_words && self.words.is_none() {
             return Err(unusable(
                 "strings are to be found in replies whose words are not known",
@@ -235,6 +242,7 @@ impl<'a> Generator<'a> {
                 free,
                 stop,
                 constraint,
+                watched,
             }),
             pages: pages_of_reply,
             begun: None,

@@ -16,7 +16,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use constraint::{Choice, Constraint};
+pub use constraint::{Choice, Constraint, Watched};
 pub use generator::{Finished, Generator, GeneratorOptions, Request, RequestId};
 pub use prompt::{Positions, Prompt};
 pub use reply::{End, Reply};

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use crate::{
     Result,
     generation::{
-        Choice, Constraint, Stop, Words,
-        sampling::{Drawn, Sampler},
+        Choice, Constraint, Stop, Watched, Words,
+        sampling::{self, Drawn, Sampler},
     },
 };
 
@@ -18,7 +18,7 @@ pub struct Reply {
     pub log_probabilities: Vec<f64>,
     /// Why it ended.
     pub end: End,
-    /// What was chosen at its end, under a [`Constraint`].
+    /// What was chosen at its end, under a [`Constraint`], or the last choice of one that is [`Watched`].
     pub choice: Option<Choice>,
 }
 
@@ -42,6 +42,7 @@ pub(super) struct Terms {
     pub(super) free: usize,
     pub(super) stop: Stop,
     pub(super) constraint: Option<Constraint>,
+    pub(super) watched: Option<Watched>,
 }
 
 /// A reply that is being written.
@@ -116,6 +117,7 @@ impl Draft {
             self.push(drawn);
             return Ok(Some(End::Token));
         }
+        self.watch(logits, drawn.token, words)?;
         self.push(drawn);
         let end = if self.has_stop_string(words) {
             End::String
@@ -161,6 +163,23 @@ impl Draft {
         let at = at + 1;
         self.phase = Phase::Chosen { choice, at };
         Ok((at == tokens.len()).then_some(End::Choice))
+    }
+
+    /// Notes how probable the choices were, if `token` is one of them and comes where they do.
+    fn watch(&mut self, logits: &[f32], token: u32, words: Option<&Words>) -> Result<()> {
+        let Some(Watched { lead, first }) = &self.terms.watched else {
+            return Ok(());
+        };
+        let Some(index) = first.iter().position(|choice| *choice == token) else {
+            return Ok(());
+        };
+        if words.is_some_and(|words| words.are_last(&self.tokens, lead)) {
+            self.choice = Some(Choice {
+                index,
+                probabilities: sampling::among(logits, first)?,
+            });
+        }
+        Ok(())
     }
 
     /// Whether a choice is to follow what was written freely.
@@ -216,6 +235,7 @@ mod tests {
                 strings: vec!["2 3 ".to_owned()],
             },
             constraint,
+            watched: None,
         }
     }
 
@@ -259,5 +279,29 @@ mod tests {
         assert_eq!(choice.index, 1);
         let told = (vec![1, 0, 4], End::Token);
         assert_eq!(ended(terms(9, constraint(&["1 0 "])), &[1, 0, 4]), told);
+    }
+
+    #[test]
+    fn a_watched_choice_is_told_and_changes_nothing() {
+        let watched = Some(Watched {
+            lead: "1 ".to_owned(),
+            first: vec![0, 3],
+        });
+        let terms = |watched| Terms {
+            watched,
+            ..terms(9, None)
+        };
+        let tokens = [0, 1, 2, 1, 3, 3, 4];
+        let plain = write(terms(None), &tokens).expect("it ends");
+        let reply = write(terms(watched), &tokens).expect("it ends");
+        assert_eq!((&reply.tokens, reply.end), (&plain.tokens, plain.end));
+        assert_eq!(plain.choice, None);
+        let choice = reply.choice.expect("it was made");
+        assert_eq!(choice.index, 1);
+        let expected = 1.0 / (1.0 + 3.0_f64.exp());
+        assert!(
+            (choice.probabilities[0] - expected).abs() < 1e-6,
+            "{choice:?}"
+        );
     }
 }

@@ -119,15 +119,8 @@ impl Sampler {
 
     /// Chooses one of `allowed` by their scores alone, and says how probable each of them is among themselves.
     pub(super) fn choose(&mut self, logits: &[f32], allowed: &[u32]) -> Result<(usize, Vec<f64>)> {
-        let scores: Vec<f32> = allowed
-            .iter()
-            .map(|token| logits[*token as usize])
-            .collect();
-        let normaliser = normaliser(&scores)?;
-        let probabilities = scores
-            .iter()
-            .map(|score| (f64::from(*score) - normaliser).exp())
-            .collect();
+        let scores = scores_of(logits, allowed);
+        let probabilities = probabilities(&scores)?;
         let index = if self.is_greedy() {
             likeliest(&scores)
         } else {
@@ -172,6 +165,24 @@ impl Sampler {
             }
         }
     }
+}
+
+fn scores_of(logits: &[f32], tokens: &[u32]) -> Vec<f32> {
+    tokens.iter().map(|token| logits[*token as usize]).collect()
+}
+
+/// How probable some are among themselves, by their scores.
+fn probabilities(scores: &[f32]) -> Result<Vec<f64>> {
+    let normaliser = normaliser(scores)?;
+    let each = scores.iter();
+    Ok(each
+        .map(|score| (f64::from(*score) - normaliser).exp())
+        .collect())
+}
+
+/// How probable some tokens are among themselves.
+pub(super) fn among(logits: &[f32], tokens: &[u32]) -> Result<Vec<f64>> {
+    probabilities(&scores_of(logits, tokens))
 }
 
 /// The logarithm of the sum of the scores' exponentials.

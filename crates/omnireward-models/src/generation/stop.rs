@@ -39,6 +39,13 @@ impl Words {
         strings.iter().any(|string| words.contains(string.as_str()))
     }
 
+    /// Whether the words of `tokens` end so.
+    pub(super) fn are_last(&self, tokens: &[u32], ending: &str) -> bool {
+        let reach = ending.len() + MARGIN;
+        let words = self.of(&tokens[tokens.len().saturating_sub(reach)..]);
+        words.ends_with(ending)
+    }
+
     /// Whether one of `strings` is among the words of `tokens`.
     pub(super) fn contain(&self, tokens: &[u32], strings: &[String]) -> bool {
         if strings.is_empty() {

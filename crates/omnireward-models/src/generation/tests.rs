@@ -64,6 +64,7 @@ fn request(prompt: Prompt, samples: std::ops::Range<u64>, sampling: Sampling) ->
         sampling,
         stop: Stop::default(),
         constraint: None,
+        watched: None,
     }
 }
 

@@ -1,8 +1,8 @@
 use std::{fs, path::Path, sync::Arc};
 
 use omnireward_core::{
-    BoxFuture, ChatMessage, ChatModel, ChatReply, ChatRequest, Finish, Identity, ModelError,
-    ModelErrorKind, Usage,
+    BoxFuture, ChatMessage, ChatModel, ChatReply, ChatRequest, Choices, Finish, Identity,
+    ModelError, ModelErrorKind, Usage,
 };
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Result,
     checkpoint::fingerprint,
-    generation::{Choice, Constraint, End, Sampling},
+    generation::{Choice, Constraint, End, Sampling, Watched},
     weights::{GgufWeights, OpenOptions, Weights},
 };
 
@@ -46,7 +46,8 @@ pub struct Written {
     pub reply: ChatReply,
     /// The mean of its tokens' log-probabilities; `None` of an empty one.
     pub log_probability: Option<f64>,
-    /// What was chosen at its end, and how probable each choice was, under a [`Closing`].
+    /// What was chosen, and how probable each choice was: at its end under a [`Closing`], or where it made one of the
+    /// request's [choices](Choices).
     pub choice: Option<Choice>,
 }
 
@@ -101,14 +102,23 @@ impl WritingModel {
     ///
     /// By the table at [`WritingModel`].
     pub async fn write(&self, request: &ChatRequest) -> Result<Written, ModelError> {
-        self.answer(Question {
-            messages: request.messages.clone(),
-            begun: String::new(),
-            sampling: self.sampling(&request.sampling),
-            sample: u64::from(request.sample),
-            constraint: self.closing.clone(),
-        })
-        .await
+        let choices = request.choices.as_ref();
+        let mut written = self
+            .answer(Question {
+                messages: request.messages.clone(),
+                begun: String::new(),
+                sampling: self.sampling(&request.sampling),
+                sample: u64::from(request.sample),
+                constraint: self.closing.clone(),
+                watched: choices.and_then(|choices| self.watched(choices)),
+            })
+            .await?;
+        // A closing has choices of its own.
+        let probabilities = written.choice.as_ref().map(|choice| &choice.probabilities);
+        written.reply.probabilities = probabilities
+            .filter(|each| choices.is_some_and(|choices| choices.of.len() == each.len()))
+            .cloned();
+        Ok(written)
     }
 
     /// How probable each choice is as the next words of a reply to a conversation, of which `begun` is given: the
@@ -137,6 +147,7 @@ impl WritingModel {
             sampling,
             sample: 0,
             constraint: Some(constraint),
+            watched: None,
         });
         let missing = || ModelError::new(ModelErrorKind::Internal, "a reply without its choice");
         let choice = written.await?.choice.ok_or_else(missing)?;
@@ -150,6 +161,7 @@ impl WritingModel {
         let sum: f64 = reply.log_probabilities.iter().sum();
         Ok(Written {
             reply: ChatReply {
+                probabilities: None,
                 text: self.network.text_of(&reply),
                 finish: match reply.end {
                     End::Length => Finish::Length,
@@ -165,6 +177,18 @@ impl WritingModel {
             log_probability: (tokens > 0).then(|| sum / tokens as f64),
             choice: reply.choice,
         })
+    }
+
+    /// Choices in tokens; `None` where they are not told apart by their first.
+    fn watched(&self, choices: &Choices) -> Option<Watched> {
+        let first = |choice: &String| self.network.tokens(choice).ok()?.first().copied();
+        let first: Vec<u32> = choices.of.iter().map(first).collect::<Option<_>>()?;
+        let watched = Watched {
+            lead: choices.lead.clone(),
+            first,
+        };
+        let vocabulary = self.network.decoder().config().vocabulary;
+        watched.check(vocabulary).is_ok().then_some(watched)
     }
 
     fn sampling(&self, asked: &omnireward_core::Sampling) -> Sampling {

@@ -14,6 +14,7 @@ use crate::{
     Error, Result,
     generation::{
         Constraint, Finished, Generator, GeneratorOptions, Reply, Request, RequestId, Sampling,
+        Watched,
     },
 };
 
@@ -26,6 +27,7 @@ pub(super) struct Question {
     pub(super) sampling: Sampling,
     pub(super) sample: u64,
     pub(super) constraint: Option<Constraint>,
+    pub(super) watched: Option<Watched>,
 }
 
 /// A reply, and what it cost.
@@ -128,6 +130,7 @@ impl Desk<'_> {
             sampling: question.sampling,
             stop: self.network.stop().clone(),
             constraint: question.constraint,
+            watched: question.watched,
         })?;
         Ok((id, read))
     }

@@ -9,8 +9,8 @@ use std::{
 
 use futures::future::join_all;
 use omnireward_core::{
-    ChatMessage, ChatModel, ChatPart, ChatRequest, Finish, Modality, ModelErrorKind, NoProgress,
-    Role, Sampling,
+    ChatMessage, ChatModel, ChatPart, ChatRequest, Choices, Finish, Modality, ModelErrorKind,
+    NoProgress, Role, Sampling,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -69,6 +69,7 @@ fn asking(text: &str, sample: u32) -> ChatRequest {
             seed: Some(5),
         },
         sample,
+        choices: None,
     }
 }
 
@@ -101,6 +102,41 @@ fn questions_are_answered_together_as_they_are_alone() {
         assert_eq!(again, alone[3].reply);
         assert_eq!(model.identity().settings["architecture"], class);
     }
+}
+
+#[test]
+fn choices_that_a_reply_makes_have_probabilities() {
+    let folder = checkpoint(Family::Qwen2, "Qwen2ForCausalLM");
+    let model = open(&folder);
+    let choices = Choices {
+        lead: String::new(),
+        of: ('a'..='z').map(|letter| format!("{letter}]]")).collect(),
+    };
+    let mut told = 0;
+    for sample in 0..8 {
+        let plain = waited(model.complete(&asking("one", sample))).unwrap();
+        let request = ChatRequest {
+            choices: Some(choices.clone()),
+            ..asking("one", sample)
+        };
+        let reply = waited(model.complete(&request)).unwrap();
+        assert_eq!((&reply.text, plain.probabilities), (&plain.text, None));
+        let has_choice = reply
+            .text
+            .contains(|letter: char| letter.is_ascii_lowercase());
+        assert_eq!(
+            reply.probabilities.is_some(),
+            has_choice,
+            "{:?}",
+            reply.text
+        );
+        if let Some(each) = reply.probabilities {
+            assert_eq!(each.len(), choices.of.len());
+            assert!((each.iter().sum::<f64>() - 1.0).abs() < 1e-6);
+            told += 1;
+        }
+    }
+    assert!(told > 0, "a letter in eight times twelve bytes");
 }
 
 #[test]

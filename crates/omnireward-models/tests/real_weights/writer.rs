@@ -54,6 +54,7 @@ fn greedy(messages: Vec<ChatMessage>, max_tokens: u32) -> ChatRequest {
             seed: None,
         },
         sample: 0,
+        choices: None,
     }
 }
 

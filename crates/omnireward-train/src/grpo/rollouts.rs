@@ -123,6 +123,7 @@ fn sample(
             sampling,
             stop: network.stop().clone(),
             constraint: None,
+            watched: None,
         })?);
     }
     let mut replies: Vec<Vec<Rollout>> = requests.iter().map(|_| Vec::new()).collect();

@@ -52,6 +52,11 @@ pub(crate) struct RandomArgs {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
 
+    /// Let the decoder begin able to continue what it has read before, which a small one takes long to learn. For
+    /// decoders with biases of queries, as Qwen2's.
+    #[arg(long)]
+    pub(crate) copies: bool,
+
     /// A `tokenizer.json` to use instead of one that knows bytes and special tokens only.
     #[arg(long, value_name = "FILE")]
     pub(crate) tokenizer: Option<PathBuf>,

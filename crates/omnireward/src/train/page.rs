@@ -283,18 +283,19 @@ fn held_out(points: Vec<(String, HeldOutPoint)>, best: Option<Best>) -> Vec<Held
 fn point(evaluation: &EvaluationRecord) -> HeldOutPoint {
     HeldOutPoint {
         step: evaluation.step,
-        loss: evaluation.loss,
+        loss: Some(evaluation.loss),
+        orders: None,
         overall: share(evaluation.overall),
         with_ties: share(evaluation.with_ties),
         tasks: evaluation.tasks.iter().map(share_of_task).collect(),
     }
 }
 
-/// The loss of a verdict is 1 when it is wrong.
 fn point_of_verdicts(verdicts: &VerdictsRecord) -> HeldOutPoint {
     HeldOutPoint {
         step: verdicts.step,
-        loss: 1.0 - verdicts.overall.accuracy.unwrap_or(f64::NAN),
+        loss: None,
+        orders: Some(share(verdicts.orders)),
         overall: share(verdicts.overall),
         with_ties: share(verdicts.overall),
         tasks: verdicts.tasks.iter().map(share_of_task).collect(),

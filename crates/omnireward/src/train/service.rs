@@ -138,6 +138,7 @@ async fn all(
                     seed: Some((seed ^ (request.first + sample as u64)) & (u64::MAX >> 1)),
                 },
                 sample: sample as u32,
+                choices: None,
             };
             asked.spawn(async move { (place, client.complete(&chat).await) });
             count += 1;

@@ -62,7 +62,9 @@ fn shown(set: &HeldOut) -> Option<&HeldOutPoint> {
 }
 
 fn rows(set: &HeldOut, last: f64) -> Vec<Vec<Block>> {
-    let mut rows = vec![vec![accuracy(set, last), loss(set, last)]];
+    let beside = [loss(set, last), orders(set, last)];
+    let beside = beside.into_iter().flatten();
+    let mut rows = vec![[accuracy(set, last)].into_iter().chain(beside).collect()];
     let tasks = tasks(set);
     if tasks.len() > 1 {
         rows.push(vec![grid(set, &tasks, last)]);
@@ -151,16 +153,30 @@ fn accuracy(set: &HeldOut, last: f64) -> Block {
     }
 }
 
-fn loss(set: &HeldOut, last: f64) -> Block {
-    let lines = vec![line(set, 0, |point| Some(point.loss))];
-    let plot = plot(set, "loss", lines, Values::Numbers, last);
-    Block {
+fn loss(set: &HeldOut, last: f64) -> Option<Block> {
+    let line = Some(line(set, 0, |point| point.loss)).filter(has_values)?;
+    let plot = plot(set, "loss", vec![line], Values::Numbers, last);
+    Some(Block {
         title: format!("Loss on {}", set.name),
         text: "The mean of a pair.".into(),
         content: Content::Figure {
             figure: Figure::new(Vec::new(), HALF, |width| line_plot(&plot, width, 220.0)),
         },
-    }
+    })
+}
+
+fn orders(set: &HeldOut, last: f64) -> Option<Block> {
+    let line = line(set, 0, |point| point.orders?.value());
+    let line = Some(line).filter(has_values)?;
+    let plot = plot(set, "agreement of orders", vec![line], Values::Shares, last);
+    Some(Block {
+        title: format!("Both orders of {}", set.name),
+        text: "The share of pairs whose verdict is the same whichever response is shown first."
+            .into(),
+        content: Content::Figure {
+            figure: Figure::new(Vec::new(), HALF, |width| line_plot(&plot, width, 220.0)),
+        },
+    })
 }
 
 fn plot(set: &HeldOut, what: &str, lines: Vec<Line>, values: Values, last: f64) -> LinePlot {

@@ -72,8 +72,10 @@ pub struct HeldOut {
 pub struct HeldOutPoint {
     /// Steps of the optimiser so far.
     pub step: u64,
-    /// The mean loss of a pair.
-    pub loss: f64,
+    /// The mean loss of a pair, of a model that has one.
+    pub loss: Option<f64>,
+    /// The pairs on which a model that writes prefers the same response in both orders.
+    pub orders: Option<HeldOutShare>,
     /// Agreement on all pairs whose label is not a tie.
     pub overall: HeldOutShare,
     /// Agreement on all pairs, ties included.

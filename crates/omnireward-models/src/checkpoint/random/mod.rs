@@ -3,6 +3,7 @@
 //! The numbers of a tensor depend on the seed and the tensor's name alone, so the files are the same whatever the
 //! number of threads or shards. Nothing but a few blocks is in memory at a time.
 
+mod copying;
 mod numbers;
 pub(super) mod presets;
 pub(super) mod tokenizer;
@@ -26,6 +27,7 @@ use crate::{
     Error, Result,
     weights::{Outline, StoredType, TensorSink, write_checkpoint, write_safetensors},
 };
+use copying::Copying;
 use numbers::Source;
 use tokenizer::Tokens;
 
@@ -70,6 +72,9 @@ pub struct RandomCheckpoint {
     pub dtype: StoredType,
     /// What the numbers come from.
     pub seed: u64,
+    /// Whether the decoder begins able to continue what it has read before, which a small one that is trained from nothing
+    /// takes long to learn. It takes biases of queries, as Qwen2's decoders have.
+    pub copies: bool,
     /// A `tokenizer.json` to use instead of one that knows bytes and special tokens only. Special tokens that it
     /// lacks are added.
     pub tokenizer: Option<PathBuf>,
@@ -99,6 +104,7 @@ impl RandomCheckpoint {
             overrides: Vec::new(),
             dtype: StoredType::Bf16,
             seed: 0,
+            copies: false,
             tokenizer: None,
             max_shard_bytes: 5_000_000_000,
             replace: false,
@@ -129,11 +135,16 @@ impl RandomCheckpoint {
         let numbers = tensors.iter().chain(&head).map(TensorSpec::elements);
         let parameters = numbers.fold(0, u64::saturating_add);
         let bytes = parameters.saturating_mul(self.dtype.size() as u64);
+        let mut source = Source::new(self.seed);
+        if self.copies {
+            let copying = Copying::new(&source, &architecture.text, &config, &tensors)?;
+            source = source.with_copying(copying);
+        }
         let folder = Folder::begin(out, self.replace)?;
         folder.has_room_for(bytes)?;
         self.write_small_files(&folder, &tokens, &config)?;
         progress.begin("writing weights", Some(bytes));
-        let written = self.write_weights(&folder, &tensors, &head, progress);
+        let written = self.write_weights(&folder, (&tensors, &head), &source, progress);
         progress.end();
         written?;
         folder.finish()?;
@@ -147,11 +158,10 @@ impl RandomCheckpoint {
     fn write_weights(
         &self,
         folder: &Folder,
-        tensors: &[TensorSpec],
-        head: &[TensorSpec],
+        (tensors, head): (&[TensorSpec], &[TensorSpec]),
+        source: &Source,
         progress: &dyn Progress,
     ) -> Result<()> {
-        let source = Source::new(self.seed);
         let specs = tensors.iter().chain(head);
         let specs: HashMap<&str, &TensorSpec> =
             specs.map(|spec| (spec.name.as_str(), spec)).collect();

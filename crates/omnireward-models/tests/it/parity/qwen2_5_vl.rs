@@ -436,6 +436,7 @@ impl Case {
             },
             stop: Stop::default(),
             constraint: None,
+            watched: None,
         };
         generator.add(request).unwrap();
         let finished = generator.run().unwrap();
