@@ -117,3 +117,40 @@ pub(crate) fn synthesise(args: &SynthArgs, quiet: bool) -> Result<Outcome> {
     printer::data(&format!("{}\n", args.out.display()))?;
     Ok(Outcome::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use omnireward_core::Setting;
+    use omnireward_judges::question_words;
+
+    use super::*;
+
+    #[test]
+    fn quotes_stand_in_the_question_as_they_do_in_the_answer() {
+        let config = SynthConfig {
+            scenes: 2,
+            scrambled: true,
+            answers: Some(AnswerStyle {
+                verdict: VerdictForm::Brackets,
+                quotes: true,
+            }),
+            ..SynthConfig::default()
+        };
+        for pair in synth::synthesise(&config) {
+            let question = question_words(&pair, Setting::WithoutTies)
+                .unwrap()
+                .concat();
+            let answer = pair.extra["answer"].as_str().unwrap();
+            let (quotes, _) = answer.split_once("\n\n").unwrap();
+            for section in quotes
+                .split("\n[[")
+                .map(|section| section.trim_start_matches("[["))
+            {
+                assert!(
+                    question.contains(&format!("[[{section}")),
+                    "{section} in {question}"
+                );
+            }
+        }
+    }
+}

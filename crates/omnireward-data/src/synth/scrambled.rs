@@ -45,16 +45,16 @@ pub(super) fn pair(config: &SynthConfig, task: Task, index: usize) -> Preference
     let (mut prompt, mut asked_about, mut shown) = (Vec::new(), None, Vec::new());
     if task.prompt_modality().is_some() {
         let seen = Seen::draw(config, task, &mut random);
-        prompt = vec![
-            Part::Media(seen.medium(&format!("{id}-prompt"))),
-            Part::Text(words::ask_about(seen.scene.kind, &mut random)),
-        ];
+        prompt.push(Part::Media(seen.medium(&format!("{id}-prompt"))));
         asked_about = Some(seen.described());
     }
-    if task.prompt_modality().is_none() || task.is_generation() {
-        prompt.retain(|part| part.as_media().is_some());
-        prompt.push(Part::Text(text(&mut random)));
-    }
+    prompt.push(Part::Text(
+        if asked_about.is_some() && !task.is_generation() {
+            words::ask_about(draft::kind_of(task, &mut random), &mut random)
+        } else {
+            text(&mut random)
+        },
+    ));
     let responses = [1, 2].map(|number| {
         if !task.is_generation() {
             return Response::text(text(&mut random));
