@@ -13,30 +13,18 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 recipe=$root/recipes/omni-mini.toml
 work=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/omnireward/omni-mini}
 
-cd "$root"
-${CARGO:-cargo} build --release -p omnireward
-program=$(realpath "${CARGO_TARGET_DIR:-target}/release/omnireward")
-mkdir -p "$work" && cd "$work"
+. "$root/scripts/making.sh"
 
-# Lists that are there already are kept, if they were made alike.
-lists() {
-    folder=$1
-    shift
-    [ "$(cat "$folder.made" 2>/dev/null)" = "$*" ] && return
-    [ ! -e "$folder" ] || { echo "$work/$folder was made otherwise: remove it" >&2; exit 1; }
-    "$program" data synth --layout pairs --out "$folder" "$@"
-    echo "$*" > "$folder.made"
-}
-lists criteria-1 --responses 4 --criteria 4 --scenes 2000 --seed 1
-lists criteria-2 --responses 4 --criteria 4 --scenes 2000 --seed 2
-lists described-words --criteria 0 --scenes 4000 --seed 11 --tasks T2T
-lists described-pictures --criteria 0 --scenes 12000 --seed 11 --tasks TI2T
-lists described-videos --criteria 0 --scenes 5000 --seed 11 --tasks TV2T
-lists described-sounds --criteria 0 --scenes 6000 --seed 11 --tasks TA2T
-lists general --responses 4 --criteria 0 --scenes 1500 --seed 12 --tasks T2I,T2V,T2A,T23D,TI2I
-lists development --scenes 60 --seed 99
-lists general-development --criteria 0 --scenes 60 --seed 99
-lists test --split test --scenes 130 --seed 7
+pairs criteria-1 --responses 4 --criteria 4 --scenes 2000 --seed 1
+pairs criteria-2 --responses 4 --criteria 4 --scenes 2000 --seed 2
+pairs described-words --criteria 0 --scenes 4000 --seed 11 --tasks T2T
+pairs described-pictures --criteria 0 --scenes 12000 --seed 11 --tasks TI2T
+pairs described-videos --criteria 0 --scenes 5000 --seed 11 --tasks TV2T
+pairs described-sounds --criteria 0 --scenes 6000 --seed 11 --tasks TA2T
+pairs general --responses 4 --criteria 0 --scenes 1500 --seed 12 --tasks T2I,T2V,T2A,T23D,TI2I
+pairs development --scenes 60 --seed 99
+pairs general-development --criteria 0 --scenes 60 --seed 99
+pairs test --split test --scenes 130 --seed 7
 
 [ -e tokenizer.json ] || "$program" model tokenizer tokenizer.json --input criteria-1/pairs.jsonl --size 700
 [ -e start ] || "$program" model random start --size mini --tokenizer tokenizer.json --dtype bf16

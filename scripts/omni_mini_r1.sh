@@ -12,20 +12,8 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/omnireward/omni-mini-r1}
 
-cd "$root"
-${CARGO:-cargo} build --release -p omnireward
-program=$(realpath "${CARGO_TARGET_DIR:-target}/release/omnireward")
-mkdir -p "$work" && cd "$work"
+. "$root/scripts/making.sh"
 
-# Pairs that are there already are kept, if they were made alike.
-pairs() {
-    folder=$1
-    shift
-    [ "$(cat "$folder.made" 2>/dev/null)" = "$*" ] && return
-    [ ! -e "$folder" ] || { echo "$work/$folder was made otherwise: remove it" >&2; exit 1; }
-    "$program" data synth --layout pairs --out "$folder" "$@"
-    echo "$*" > "$folder.made"
-}
 tasks=T2T,TI2T,TV2T,T2I,T2V,T23D,TI2I
 answers='--answers brackets --quotes'
 pairs scrambled-texts $answers --scrambled --tasks T2T --scenes 20000 --seed 5

@@ -104,12 +104,11 @@ fn quotes(pair: &PreferencePair) -> String {
         ("[[RESPONSE A]]", first.parts.as_slice()),
         ("[[RESPONSE B]]", second.parts.as_slice()),
     ];
-    let mut quotes = String::new();
-    for (marker, parts) in sections {
-        for text in parts.iter().filter_map(Part::as_text) {
-            quotes += &format!("{marker}\n{text}\n");
-        }
-    }
+    let quoted = sections.into_iter().flat_map(|(marker, parts)| {
+        let texts = parts.iter().filter_map(Part::as_text);
+        texts.map(move |text| format!("{marker}\n{text}\n"))
+    });
+    let mut quotes: String = quoted.collect();
     if !quotes.is_empty() {
         quotes.push('\n');
     }

@@ -68,7 +68,7 @@ pub(super) fn pair(config: &SynthConfig, task: Task, index: usize) -> Preference
         prompt,
         ..PreferencePair::new(id, task, "", responses).with_label(label)
     };
-    pair.criterion = Criterion::new(&text(&mut random));
+    pair.criterion = Criterion::new(text(&mut random));
     pair.source = Some("synth".to_owned());
     if let Some(style) = config.answers {
         let answer = answers::of_scrambled(&pair, style.verdict, asked_about.as_deref(), &shown);
@@ -104,18 +104,14 @@ impl Seen {
     }
 
     fn described(&self) -> String {
-        let values = self
-            .scene
-            .told()
-            .map(|attribute| self.scene.word(attribute));
-        let mut described = values.collect::<Vec<_>>().join(" ");
-        for defect in Defect::ALL {
-            let level = self.damage.level(defect);
-            if level > 0 {
-                described += &format!(", {} {level}", defect.name());
-            }
-        }
-        described
+        let scene = &self.scene;
+        let values = scene.told().map(|attribute| scene.word(attribute));
+        let stated = values.collect::<Vec<_>>().join(" ");
+        let levels = Defect::ALL.map(|defect| (defect.name(), self.damage.level(defect)));
+        let defects = levels.into_iter().filter(|(_, level)| *level > 0);
+        let defects = defects.map(|(name, level)| format!("{name} {level}"));
+        let parts = std::iter::once(stated).chain(defects);
+        parts.collect::<Vec<_>>().join(", ")
     }
 }
 

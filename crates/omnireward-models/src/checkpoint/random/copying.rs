@@ -251,7 +251,9 @@ impl Drawing<'_> {
 
     fn small(&self, name: &str, count: usize) -> Vec<f32> {
         let mut numbers = self.source.normal(name, count);
-        numbers.iter_mut().for_each(|number| *number *= SMALL);
+        for number in &mut numbers {
+            *number *= SMALL;
+        }
         numbers
     }
 
@@ -271,7 +273,9 @@ impl Drawing<'_> {
                 }
             }
             let length = direction.iter().map(|a| a * a).sum::<f32>().sqrt();
-            direction.iter_mut().for_each(|a| *a /= length);
+            for value in &mut direction {
+                *value /= length;
+            }
             directions.push(direction);
         }
         directions
