@@ -54,7 +54,7 @@ pub(crate) struct SynthArgs {
 
     /// Let nothing in a pair follow from anything else, with answers that repeat its texts and describe its media: what a
     /// model taught from nothing learns to read and to look with.
-    #[arg(long, requires = "answers")]
+    #[arg(long, requires = "answers", conflicts_with_all = ["criteria", "responses"])]
     scrambled: bool,
 }
 

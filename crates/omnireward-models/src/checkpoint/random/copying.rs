@@ -3,7 +3,7 @@
 //! Text that follows what was read before is continued by an induction head: a head of the first layer looks at the token
 //! before, and heads of the second find the place after an earlier occurrence of the token at hand and hand on what stands
 //! there (Olsson et al. 2022, "In-context learning and induction heads"). A small decoder that is trained from nothing
-//! comes to it late, or never within the hour it has. Weights that begin in the pattern that training would end in
+//! comes to it late. Weights that begin in the pattern that training would end in
 //! (Trockman and Kolter 2023, "Mimetic initialization of self-attention layers") have it from the first step.
 //!
 //! With `W` and `U` matrices of orthonormal columns, a head's width `d` and a deviation `σ` of embeddings:
