@@ -25,7 +25,8 @@ pairs development --tasks $tasks --scenes 10 --criteria 3 --seed 99
 pairs test --split test --tasks $tasks --scenes 130 --seed 7
 
 [ -e tokenizer.json ] || "$program" model tokenizer tokenizer.json --questions --size 1024 --input answered/pairs.jsonl
-[ -e start ] || "$program" model random start --kind qwen2.5-vl --size mini --tokenizer tokenizer.json --dtype f32 --copies
+[ -e start ] || "$program" model random start --kind qwen2.5-vl --size mini --tokenizer tokenizer.json --dtype bf16 --copies
+cp "$root/scripts/omni_mini_r1.jinja" start/chat_template.jinja
 
 stage() {
     name=$1

@@ -22,8 +22,13 @@ const DEFECTIVE: f32 = 0.3;
 /// Texts that the words are taken from.
 const SAMPLE: usize = 4000;
 
-/// Pieces of a text, at least and at most.
-const PIECES: (usize, usize) = (10, 60);
+/// Pieces of a text, from and up to: many where to read is all that there is to learn, few beside media.
+const fn pieces(task: Task) -> (usize, usize) {
+    match task {
+        Task::T2T => (10, 60),
+        _ => (3, 15),
+    }
+}
 
 /// The words of generated texts, in the order of the alphabet.
 static WORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -52,12 +57,12 @@ pub(super) fn pair(config: &SynthConfig, task: Task, index: usize) -> Preference
         if asked_about.is_some() && !task.is_generation() {
             words::ask_about(draft::kind_of(task, &mut random), &mut random)
         } else {
-            text(&mut random)
+            text(task, &mut random)
         },
     ));
     let responses = [1, 2].map(|number| {
         if !task.is_generation() {
-            return Response::text(text(&mut random));
+            return Response::text(text(task, &mut random));
         }
         let seen = Seen::draw(config, task, &mut random);
         shown.push(seen.described());
@@ -68,7 +73,7 @@ pub(super) fn pair(config: &SynthConfig, task: Task, index: usize) -> Preference
         prompt,
         ..PreferencePair::new(id, task, "", responses).with_label(label)
     };
-    pair.criterion = Criterion::new(text(&mut random));
+    pair.criterion = Criterion::new(text(task, &mut random));
     pair.source = Some("synth".to_owned());
     if let Some(style) = config.answers {
         let answer = answers::of_scrambled(&pair, style.verdict, asked_about.as_deref(), &shown);
@@ -116,8 +121,8 @@ impl Seen {
 }
 
 /// Words and parts of words, some of them run together.
-fn text(random: &mut Random) -> String {
-    let (least, most) = PIECES;
+fn text(task: Task, random: &mut Random) -> String {
+    let (least, most) = pieces(task);
     let mut text = String::new();
     for _ in 0..least + random.below(most - least) {
         let word = &WORDS[random.below(WORDS.len())];
