@@ -1,0 +1,1 @@
+n=$1; m=$2; cd /tmp/w; rm -rf gd-$n; ./or train sft --recipe /work/main/recipes/omni-mini-r1-sft.toml --out gd-$n model.path=$m train.steps=1 train.batch=16 train.learning_rate=1e-12 train.clip=1e9 train.log_every=1 train.warmup_ratio=0.0 train.seed=1 'train.schedule="constant"' 'data=[{path="scrambled-media/one.jsonl"}]' evaluation.data=[] > gd-$n.log 2>&1
