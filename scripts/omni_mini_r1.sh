@@ -6,7 +6,8 @@
 # Generates pairs with answers (2 GB), fine-tunes in four stages (recipes/omni-mini-r1-sft.toml), goes on by GRPO
 # (recipes/omni-mini-r1.toml), and asks both about 2,000 and more pairs of the test split in both orders. Everything goes to
 # FOLDER, ~/.cache/omnireward/omni-mini-r1 when not given; what is done is kept, and a training that was stopped goes on.
-# About two hours on two cores that have nothing else to do, by the speed of each stage; so far it was run at toy size only.
+# About two hours on two cores that have nothing else to do, by the speed of each stage; so far it was run whole at toy
+# size only, and in a trial of the looking stage pictures were not learned yet.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
