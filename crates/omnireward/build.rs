@@ -4,19 +4,17 @@ use std::{env, error::Error, fmt::Write, fs, path::Path, process::Command};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=model");
-    let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("model");
     let mut names = Vec::new();
-    for entry in fs::read_dir(&root)? {
+    for entry in fs::read_dir("model")? {
         names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
     let mut list = String::from("const MODEL: &[(&str, &[u8])] = &[\n");
     for name in names {
-        let path = root.join(&name);
+        // The folder is asked for when the list is compiled: a build that is gone on with may have been moved.
         writeln!(
             list,
-            "    ({name:?}, include_bytes!({:?})),",
-            path.display().to_string()
+            "    ({name:?}, include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/model/{name}\"))),"
         )?;
     }
     list.push_str("];\n");
