@@ -222,15 +222,20 @@ fn tick_text(value: f64, step: f64, values: Values) -> String {
         return format!("0{}", if unit == "k" { "" } else { unit });
     }
     if step < 1e-3 {
-        return scientific(value);
+        let unit = 10f64.powi(value.abs().log10().floor() as i32);
+        return scientific(value, decimals_of(step / unit));
     }
-    let decimals = (0..4)
-        .find(|decimals| {
-            let whole = step * 10f64.powi(*decimals);
-            (whole - whole.round()).abs() < 1e-6 * whole
-        })
-        .unwrap_or(4) as usize;
+    let decimals = decimals_of(step);
     format!("{}{:.decimals$}{unit}", sign(value), value.abs())
+}
+
+/// As many decimals, up to four, as this number needs.
+fn decimals_of(number: f64) -> usize {
+    let needed = (0..4).find(|decimals| {
+        let whole = number * 10f64.powi(*decimals);
+        (whole - whole.round()).abs() < 1e-6 * whole
+    });
+    needed.unwrap_or(4) as usize
 }
 
 /// A value on its own, to about three digits.
@@ -240,7 +245,7 @@ fn value_text(value: f64, values: Values) -> String {
     }
     let decimals = match value.abs() {
         0.0 => 0,
-        size if size < 1e-3 => return scientific(value),
+        size if size < 1e-3 => return scientific(value, 1),
         size if size < 1.0 => 3,
         size if size < 100.0 => 2,
         _ => 0,
@@ -248,10 +253,15 @@ fn value_text(value: f64, values: Values) -> String {
     format!("{}{:.decimals$}", sign(value), value.abs())
 }
 
-/// `2e-6`, `1.5e-6`.
-fn scientific(value: f64) -> String {
-    let text = format!("{}{:.1e}", sign(value), value.abs());
-    text.replace(".0e", "e")
+/// `2e-6`, `1.5e-6`, with so many decimals at most.
+fn scientific(value: f64, decimals: usize) -> String {
+    let text = format!("{:.decimals$e}", value.abs());
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits = match digits.contains('.') {
+        true => digits.trim_end_matches('0').trim_end_matches('.'),
+        false => digits,
+    };
+    format!("{}{digits}e{exponent}", sign(value))
 }
 
 fn sign(value: f64) -> &'static str {
@@ -352,6 +362,8 @@ mod tests {
             (1500.0, 500.0, "1500"),
             (2e-6, 5e-7, "2e-6"),
             (1.5e-6, 5e-7, "1.5e-6"),
+            (4.85e-4, 5e-6, "4.85e-4"),
+            (4.9e-4, 5e-6, "4.9e-4"),
         ] {
             assert_eq!(tick_text(value, step, Values::Numbers), expected);
         }

@@ -143,13 +143,22 @@ fn last_step(training: &TrainingPage) -> f64 {
 }
 
 fn headline(training: &TrainingPage) -> Section {
-    let held_out = training.evaluations.iter().filter_map(held_out::tile);
+    let held_out: Vec<Tile> = training
+        .evaluations
+        .iter()
+        .filter_map(held_out::tile)
+        .collect();
+    let lead = if held_out.is_empty() {
+        "Nothing was held out to measure on."
+    } else {
+        "Accuracy on pairs that are held out and whose label is not a tie, with its 95% interval."
+    };
     let loss = training.series.first().and_then(curves::tile);
     Section {
         id: "headline",
         title: "Headline",
-        lead: "Accuracy on pairs that are held out and whose label is not a tie, with its 95% interval.".into(),
-        tiles: held_out.chain(loss).collect::<Vec<Tile>>(),
+        lead: lead.into(),
+        tiles: held_out.into_iter().chain(loss).collect(),
         ..Section::default()
     }
 }
