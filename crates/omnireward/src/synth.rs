@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use omnireward_core::Task;
 use omnireward_data::synth::{self, AnswerStyle, Layout, Split, SynthConfig, VerdictForm};
@@ -52,8 +52,8 @@ pub(crate) struct SynthArgs {
     #[arg(long, requires = "answers")]
     quotes: bool,
 
-    /// Let nothing in a pair follow from anything else, with answers that repeat its texts and describe its media: what a
-    /// model taught from nothing learns to read and to look with.
+    /// Let nothing in a pair follow from anything else, with answers that describe its media, and repeat its texts with
+    /// `--quotes`: what a model taught from nothing learns to look and to read with.
     #[arg(long, requires = "answers", conflicts_with_all = ["criteria", "responses"])]
     scrambled: bool,
 }
@@ -79,6 +79,12 @@ enum LayoutArg {
 }
 
 pub(crate) fn synthesise(args: &SynthArgs, quiet: bool) -> Result<Outcome> {
+    let is_text = |task: &Task| *task == Task::T2T;
+    if args.scrambled && !args.quotes && (args.tasks.is_empty() || args.tasks.iter().any(is_text)) {
+        bail!(
+            "scrambled texts have nothing to be learned but `--quotes`: add it, or leave `T2T` out of `--tasks`"
+        );
+    }
     let config = SynthConfig {
         seed: args.seed,
         split: match args.split {

@@ -72,14 +72,18 @@ pub fn reasoned_answer(pair: &PreferencePair, style: AnswerStyle) -> Option<Stri
     Some(format!("{quotes}{reasons}\n{verdict}"))
 }
 
-/// An answer that repeats the texts of a pair, says what its media are, and gives its verdict.
+/// An answer that says what the media of a pair are, and gives its verdict.
 pub(super) fn of_scrambled(
     pair: &PreferencePair,
-    form: VerdictForm,
+    style: AnswerStyle,
     asked_about: Option<&str>,
     shown: &[String],
 ) -> String {
-    let mut answer = quotes(pair);
+    let mut answer = if style.quotes {
+        quotes(pair)
+    } else {
+        String::new()
+    };
     let is_edit = pair.task.is_generation();
     let heading = if is_edit { "Before" } else { "Wanted" };
     let asked_about = asked_about.map(|seen| format!("{heading}: {seen}."));
@@ -90,7 +94,7 @@ pub(super) fn of_scrambled(
     if !sentences.is_empty() {
         answer.push('\n');
     }
-    let verdict = pair.label.map(|label| form.write(label));
+    let verdict = pair.label.map(|label| style.verdict.write(label));
     answer + verdict.as_deref().unwrap_or_default()
 }
 
@@ -429,9 +433,14 @@ mod tests {
         };
         let pairs: Vec<PreferencePair> = synthesise(&config).collect();
         assert_eq!(pairs.len(), 160);
-        for pair in &pairs {
+        let unquoted = SynthConfig {
+            answers: Some(PLAIN),
+            ..config
+        };
+        for (pair, unquoted) in pairs.iter().zip(synthesise(&unquoted)) {
             let answer = pair.extra["answer"].as_str().unwrap();
             let described = answer.strip_prefix(&quotes(pair)).unwrap();
+            assert_eq!(described, unquoted.extra["answer"]);
             assert_eq!(described.contains("Wanted: "), pair.task == Task::TI2T);
             assert_eq!(described.contains("Before: "), pair.task == Task::TI2I);
             assert_eq!(described.contains("B is "), pair.task.is_generation());

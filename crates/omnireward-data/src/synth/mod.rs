@@ -81,7 +81,7 @@ pub struct SynthConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<AnswerStyle>,
     /// Whether nothing in a pair follows from anything else: texts are random pieces of words, media are of any scenes, and
-    /// answers repeat the ones and describe the others. A pair for each scene. Default: no.
+    /// answers describe the media and, with quotes, repeat the texts. A pair for each scene. Default: no.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub scrambled: bool,
 }

@@ -1,5 +1,5 @@
 //! Pairs in which nothing follows from anything else: texts without sense, and media that they say nothing about. They are
-//! answered by repeating the texts and describing the media, so that a model has to read and to look before it learns what
+//! answered by repeating the texts, describing the media, or both, so that a model has to read and to look before it learns what
 //! either means.
 
 use std::{collections::BTreeSet, sync::LazyLock};
@@ -76,7 +76,7 @@ pub(super) fn pair(config: &SynthConfig, task: Task, index: usize) -> Preference
     pair.criterion = Criterion::new(text(task, &mut random));
     pair.source = Some("synth".to_owned());
     if let Some(style) = config.answers {
-        let answer = answers::of_scrambled(&pair, style.verdict, asked_about.as_deref(), &shown);
+        let answer = answers::of_scrambled(&pair, style, asked_about.as_deref(), &shown);
         pair.extra.insert("answer".to_owned(), answer.into());
     }
     pair

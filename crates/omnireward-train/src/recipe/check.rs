@@ -204,10 +204,7 @@ fn rewards(recipe: &GrpoRecipe) -> Checked {
 fn answers(data: &AnswersRecipe, field: &str) -> Checked {
     word(&format!("{field}.path"), &data.path)?;
     positive(&format!("{field}.weight"), data.weight)?;
-    if let Some(pairs) = data.max_pairs {
-        count(&format!("{field}.max_pairs"), pairs as u64)?;
-    }
-    Ok(())
+    selection(field, data.max_pairs, data.tasks.as_deref())
 }
 
 fn questions(data: &QuestionsRecipe, field: &str) -> Checked {

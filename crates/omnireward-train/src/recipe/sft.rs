@@ -1,5 +1,6 @@
 //! What a supervised fine-tuning is made of.
 
+use omnireward_core::Task;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -66,6 +67,9 @@ pub struct AnswersRecipe {
     /// Pairs taken of it at most: the first ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_pairs: Option<usize>,
+    /// The tasks whose pairs are taken; all of them when it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<Vec<Task>>,
     /// What the loss of an answer counts.
     #[serde(default = "defaults::weight")]
     pub weight: f64,

@@ -52,10 +52,10 @@ pub(crate) struct RandomArgs {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
 
-    /// Let the decoder begin able to continue what it has read before, which a small one takes long to learn. For
-    /// decoders with biases of queries, as Qwen2's.
+    /// Begin where a small model can be trained from nothing: the decoder able to continue what it has read before, the
+    /// vision tower with larger weights. For decoders with biases of queries, as Qwen2's.
     #[arg(long)]
-    pub(crate) copies: bool,
+    pub(crate) for_training: bool,
 
     /// A `tokenizer.json` to use instead of one that knows bytes and special tokens only.
     #[arg(long, value_name = "FILE")]

@@ -41,7 +41,7 @@ fn random(args: &RandomArgs, quiet: bool) -> Result<Outcome> {
         overrides: layers.into_iter().chain(args.fields.clone()).collect(),
         dtype: args.dtype.into(),
         seed: args.seed,
-        copies: args.copies,
+        for_training: args.for_training,
         tokenizer: args.tokenizer.clone(),
         max_shard_bytes: args.shard.get() as usize * 1_000_000,
         replace: args.force,

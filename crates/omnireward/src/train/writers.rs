@@ -192,7 +192,7 @@ impl<'a> From<&'a AnswersRecipe> for Wanted<'a> {
         Self {
             path: &set.path,
             format: set.format.as_deref(),
-            tasks: None,
+            tasks: set.tasks.as_deref(),
             limit: set.max_pairs,
             criteria: true,
         }

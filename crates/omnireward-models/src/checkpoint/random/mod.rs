@@ -3,10 +3,10 @@
 //! The numbers of a tensor depend on the seed and the tensor's name alone, so the files are the same whatever the
 //! number of threads or shards. Nothing but a few blocks is in memory at a time.
 
-mod copying;
 mod numbers;
 pub(super) mod presets;
 pub(super) mod tokenizer;
+mod training;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,9 +27,9 @@ use crate::{
     Error, Result,
     weights::{Outline, StoredType, TensorSink, write_checkpoint, write_safetensors},
 };
-use copying::Copying;
 use numbers::Source;
 use tokenizer::Tokens;
+use training::TrainingStart;
 
 /// How large a random checkpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,9 +72,10 @@ pub struct RandomCheckpoint {
     pub dtype: StoredType,
     /// What the numbers come from.
     pub seed: u64,
-    /// Whether the decoder begins able to continue what it has read before, which a small one that is trained from nothing
-    /// takes long to learn. It takes biases of queries, as Qwen2's decoders have.
-    pub copies: bool,
+    /// Whether this is to be trained from nothing: the decoder begins able to continue what it has read before, and the
+    /// vision tower loud enough to be heard, both of which a small model takes long to learn. It takes biases of queries,
+    /// as Qwen2's decoders have.
+    pub for_training: bool,
     /// A `tokenizer.json` to use instead of one that knows bytes and special tokens only. Special tokens that it
     /// lacks are added.
     pub tokenizer: Option<PathBuf>,
@@ -104,7 +105,7 @@ impl RandomCheckpoint {
             overrides: Vec::new(),
             dtype: StoredType::Bf16,
             seed: 0,
-            copies: false,
+            for_training: false,
             tokenizer: None,
             max_shard_bytes: 5_000_000_000,
             replace: false,
@@ -136,9 +137,9 @@ impl RandomCheckpoint {
         let parameters = numbers.fold(0, u64::saturating_add);
         let bytes = parameters.saturating_mul(self.dtype.size() as u64);
         let mut source = Source::new(self.seed);
-        if self.copies {
-            let copying = Copying::new(&source, &architecture.text, &config, &tensors)?;
-            source = source.with_copying(copying);
+        if self.for_training {
+            let start = TrainingStart::new(&source, &architecture.text, &config, &tensors)?;
+            source = source.with_start(start);
         }
         let folder = Folder::begin(out, self.replace)?;
         folder.has_room_for(bytes)?;

@@ -2,7 +2,7 @@ use half::bf16;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::copying::Copying;
+use super::training::{self, TrainingStart};
 use crate::{
     Result,
     checkpoint::layout::{Role, TensorSpec},
@@ -23,7 +23,7 @@ const PIECE: usize = 1 << 23;
 pub(super) struct Source {
     seed: u64,
     quantiles: Vec<f32>,
-    copying: Option<Copying>,
+    start: Option<TrainingStart>,
 }
 
 impl Source {
@@ -32,14 +32,14 @@ impl Source {
         Self {
             seed,
             quantiles: (0..STEPS).into_par_iter().map(step).collect(),
-            copying: None,
+            start: None,
         }
     }
 
-    /// The same with a decoder that begins able to copy.
-    pub(super) fn with_copying(self, copying: Copying) -> Self {
+    /// The same for a model that is to be trained from nothing.
+    pub(super) fn with_start(self, start: TrainingStart) -> Self {
         Self {
-            copying: Some(copying),
+            start: Some(start),
             ..self
         }
     }
@@ -63,11 +63,7 @@ impl Source {
         sink: &mut TensorSink<'_>,
         done: impl Fn(usize) + Send,
     ) -> Result<()> {
-        if let Some(made) = self
-            .copying
-            .as_ref()
-            .and_then(|copying| copying.made(&spec.name))
-        {
+        if let Some(made) = self.start.as_ref().and_then(|start| start.made(&spec.name)) {
             match stored {
                 StoredType::Bf16 => {
                     let made: Vec<bf16> = made.iter().copied().map(bf16::from_f32).collect();
@@ -91,11 +87,11 @@ impl Source {
     }
 
     fn numbers<T>(&self, spec: &TensorSpec, convert: impl Fn(f32) -> T) -> Numbers<T> {
-        let copying = self.copying.as_ref();
-        let special = copying.and_then(|copying| copying.distribution(spec));
+        let start = self.start.as_ref();
+        let special = start.and_then(|_| training::distribution(spec));
         let (mean, deviation) = special.unwrap_or_else(|| distribution(spec));
         let value = |quantile: &f32| convert(mean + deviation * quantile);
-        let name = copying.map(|copying| copying.drawn_as(&spec.name));
+        let name = start.map(|start| start.drawn_as(&spec.name));
         Numbers {
             key: self.key(name.as_deref().unwrap_or(&spec.name)),
             values: self.quantiles.iter().map(value).collect(),
@@ -115,14 +111,17 @@ impl Source {
 /// variance of what it multiplies, a table's rows look like normalised activations, norms do almost nothing.
 fn distribution(spec: &TensorSpec) -> (f32, f32) {
     match spec.role {
-        Role::Matrix => {
-            let summed: usize = spec.shape[1..].iter().product();
-            (0.0, 1.0 / (summed as f32).sqrt())
-        }
+        Role::Matrix => (0.0, keeping(spec)),
         Role::Table => (0.0, 1.0),
         Role::Scale => (1.0, 0.05),
         Role::Bias => (0.0, 0.05),
     }
+}
+
+/// The deviation of a matrix that keeps the variance of what it multiplies.
+pub(super) fn keeping(spec: &TensorSpec) -> f32 {
+    let summed: usize = spec.shape[1..].iter().product();
+    1.0 / (summed as f32).sqrt()
 }
 
 /// The numbers of one tensor.

@@ -175,6 +175,8 @@ fn what_cannot_be_is_refused() {
     }
     let (at, reason) = wrong(sft(&["train.epochs=1", "data.0.weight=0"]));
     assert_eq!(at, "data.0.weight", "{reason}");
+    let (at, reason) = wrong(sft(&["data.0.tasks=['T2I', 'T2I']"]));
+    assert_eq!(at, "data.0.tasks.1", "{reason}");
     assert_eq!(wrong(sft(&["data=[]"])).0, "data");
     let train = sft(&["train.parts=['vision']"]).unwrap().train;
     assert!(train.trains("visual.blocks.0.attn.qkv.weight") && train.trains_towers());

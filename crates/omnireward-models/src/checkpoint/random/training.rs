@@ -1,4 +1,6 @@
-//! A decoder that begins able to copy.
+//! A start from which a small model can be trained from nothing.
+//!
+//! # Copying
 //!
 //! Text that follows what was read before is continued by an induction head: a head of the first layer looks at the token
 //! before, and heads of the second find the place after an earlier occurrence of the token at hand and hand on what stands
@@ -14,18 +16,25 @@
 //!   hand on a part of the embedding found.
 //! * the output matrix is the embedding table, scaled.
 //!
-//! Everything else is small: normal numbers of the deviation `σ` that published decoders begin with, no biases, norms of 1.
+//! Everything else in the decoder is small: normal numbers of the deviation `σ` that published decoders begin with, no
+//! biases, norms of 1.
+//!
+//! # Looking
+//!
+//! A decoder comes to what stands in a picture only when the vision tower hands on more than its gist from the first step,
+//! so the tower's matrices double the variance of what they multiply instead of keeping it. That of patches is larger still:
+//! most of a patch is its brightness, and what tells shapes apart is a fiftieth of that.
 
 use std::{collections::HashMap, ops::Range, path::PathBuf};
 
 use serde_json::Value;
 
-use super::numbers::Source;
+use super::numbers::{Source, keeping};
 use crate::{
     Error, Result,
     checkpoint::{
         architecture::Text,
-        layout::{Role, TensorSpec},
+        layout::{Part, Role, TensorSpec},
     },
 };
 
@@ -47,19 +56,25 @@ const READOUT: f32 = 4.0;
 /// What is left of what the second head of the first layer writes: it shares its values with the first.
 const QUIET: f32 = 0.05;
 
+/// The deviation of the matrix from a patch's numbers to a row.
+const PATCHES: f32 = 0.25;
+
+/// The deviation of the vision tower's other matrices, as a multiple of what keeps the variance of what they multiply.
+const LOUDER: f32 = std::f32::consts::SQRT_2;
+
 /// Frequencies, in radians for each position, that tell a token's neighbours apart.
 const FAST: f64 = 0.01;
 
-/// The weights of such a decoder.
+/// The weights of such a model.
 #[derive(Debug)]
-pub(super) struct Copying {
+pub(super) struct TrainingStart {
     /// What the decoder's tensors begin with, its output matrix among them.
     prefix: String,
     /// The tensors that are not drawn.
     made: HashMap<String, Vec<f32>>,
 }
 
-impl Copying {
+impl TrainingStart {
     /// # Errors
     ///
     /// Fails for a decoder whose queries have no bias, that has a single layer, or whose heads are as wide as itself.
@@ -74,7 +89,7 @@ impl Copying {
             return Err(Error::Config {
                 path: PathBuf::from("config.json"),
                 field: "num_hidden_layers".to_owned(),
-                reason: "a decoder that begins able to copy has two layers or more, and biases of queries, as Qwen2's"
+                reason: "a start for training has a decoder of two layers or more, and biases of queries, as Qwen2's"
                     .to_owned(),
             });
         }
@@ -82,7 +97,7 @@ impl Copying {
         let mut names = tensors.iter();
         let prefix = names.find_map(|spec| spec.name.strip_suffix(table));
         let prefix = prefix.unwrap_or_default().to_owned();
-        let mut copying = Self {
+        let mut start = Self {
             made: HashMap::new(),
             prefix,
         };
@@ -96,29 +111,16 @@ impl Copying {
             .into_iter()
             .chain(drawing.second_layer(groups))
         {
-            copying
+            start
                 .made
-                .insert(format!("{}{name}", copying.prefix), numbers);
+                .insert(format!("{}{name}", start.prefix), numbers);
         }
-        Ok(copying)
+        Ok(start)
     }
 
     /// A tensor that is not drawn.
     pub(super) fn made(&self, name: &str) -> Option<&[f32]> {
         self.made.get(name).map(Vec::as_slice)
-    }
-
-    /// Mean and deviation of one of the decoder's that is drawn.
-    pub(super) fn distribution(&self, spec: &TensorSpec) -> Option<(f32, f32)> {
-        let name = spec.name.strip_prefix(&self.prefix)?;
-        if name == "lm_head.weight" {
-            return Some((0.0, SMALL * READOUT));
-        }
-        name.starts_with("model.").then_some(match spec.role {
-            Role::Matrix | Role::Table => (0.0, SMALL),
-            Role::Scale => (1.0, 0.0),
-            Role::Bias => (0.0, 0.0),
-        })
     }
 
     /// The name whose numbers a tensor has: its own, but for the output matrix, which has those of the table.
@@ -128,6 +130,21 @@ impl Copying {
             _ => name.to_owned(),
         }
     }
+}
+
+/// Mean and deviation of a tensor of the vision tower or of the decoder that is drawn; others have their own.
+pub(super) fn distribution(spec: &TensorSpec) -> Option<(f32, f32)> {
+    let language = matches!(spec.part, Part::Language | Part::Output);
+    let deviation = match spec.role {
+        Role::Scale if language || spec.part == Part::Vision => return Some((1.0, 0.0)),
+        Role::Bias if language || spec.part == Part::Vision => return Some((0.0, 0.0)),
+        _ if spec.part == Part::Output => SMALL * READOUT,
+        Role::Matrix | Role::Table if language => SMALL,
+        Role::Matrix if spec.name.contains("patch_embed") => PATCHES,
+        Role::Matrix if spec.part == Part::Vision => LOUDER * keeping(spec),
+        _ => return None,
+    };
+    Some((0.0, deviation))
 }
 
 struct Drawing<'a> {
@@ -315,6 +332,7 @@ mod tests {
     use candle_core::{DType, Device};
     use omnireward_core::NoProgress;
 
+    use super::PATCHES;
     use crate::{
         Forest, Row, TokenTree,
         checkpoint::{Family, RandomCheckpoint, Size},
@@ -323,10 +341,10 @@ mod tests {
     };
 
     /// The mean of −log p of the tokens of a text without sense when it comes for the second time.
-    fn loss_of_a_repeat(copies: bool) -> f32 {
+    fn loss_of_a_repeat(for_training: bool) -> f32 {
         let folder = tempfile::tempdir().unwrap();
         let checkpoint = RandomCheckpoint {
-            copies,
+            for_training,
             ..RandomCheckpoint::new(Family::Qwen2_5Vl, Size::Mini)
         };
         checkpoint.write(folder.path(), &NoProgress).unwrap();
@@ -371,10 +389,61 @@ mod tests {
     }
 
     #[test]
+    fn a_vision_tower_for_training_is_loud_and_nothing_else_of_it_is_drawn() {
+        for (family, tower, patches) in [
+            (Family::Qwen2_5Vl, "visual.", "patch_embed.proj.weight"),
+            (
+                Family::MiniCpmO,
+                "vpm.",
+                "embeddings.patch_embedding.weight",
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let checkpoint = RandomCheckpoint {
+                for_training: true,
+                ..RandomCheckpoint::new(family, Size::Mini)
+            };
+            checkpoint.write(folder.path(), &NoProgress).unwrap();
+            let weights = Weights::open(folder.path()).unwrap();
+            let placement = Placement {
+                device: Device::Cpu,
+                dtype: DType::F32,
+            };
+            let scope = weights.scope("", &placement);
+            let mut matrices = 0;
+            for name in weights.names().filter(|name| name.starts_with(tower)) {
+                let shape = scope.shape(name).unwrap();
+                let tensor = scope.tensor(name, shape).unwrap().flatten_all().unwrap();
+                let mean = tensor.mean_all().unwrap().to_scalar::<f32>().unwrap();
+                let square = tensor.sqr().unwrap().mean_all().unwrap();
+                let square = square.to_scalar::<f32>().unwrap();
+                let summed: usize = shape[1..].iter().product();
+                let expected = match shape.len() {
+                    1 if name.contains("bias") => 0.0,
+                    1 => 1.0,
+                    _ if name.ends_with(patches) => PATCHES.powi(2),
+                    _ if name.contains("position_embedding") => 1.0,
+                    _ => 2.0 / summed as f32,
+                };
+                assert!(
+                    (square - expected).abs() <= 0.05 * expected,
+                    "{name}: {square} of {expected}"
+                );
+                if shape.len() == 1 {
+                    assert!((square - mean * mean).abs() < 1e-6, "{name} is drawn");
+                } else {
+                    matrices += 1;
+                }
+            }
+            assert!(matrices > 8, "{matrices}");
+        }
+    }
+
+    #[test]
     fn a_decoder_without_biases_of_queries_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoint = RandomCheckpoint {
-            copies: true,
+            for_training: true,
             ..RandomCheckpoint::new(Family::Llama, Size::Tiny)
         };
         let error = checkpoint
