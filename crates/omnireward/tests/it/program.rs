@@ -246,3 +246,20 @@ fn an_accuracy_below_the_bar_exits_with_one() {
     ]);
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn scrambled_texts_that_nothing_is_to_be_learned_from_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("made").display().to_string();
+    let made = |tasks: &[&str]| {
+        let synth = ["data", "synth", "--out", &out, "--answers", "brackets"];
+        run(&[&synth[..], &["--scenes", "1", "--scrambled"], tasks].concat())
+    };
+    for tasks in [&["--tasks", "T2I,T2T"][..], &[]] {
+        let refused = made(tasks);
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && message.contains("`--quotes`"));
+        assert!(!Path::new(&out).exists());
+    }
+    assert!(made(&["--tasks", "T2I"]).status.success());
+}
