@@ -7,7 +7,7 @@
 # (recipes/omni-mini-r1.toml), and asks both about 2,000 and more pairs of the test split in both orders. Everything goes to
 # FOLDER, ~/.cache/omnireward/omni-mini-r1 when not given; what is done is kept, and a training that was stopped goes on.
 # About four hours on two cores that have nothing else to do, by the speed of each stage. So far it was run whole at toy size
-# only, and up to step 900 of the looking stage at its own: docs/guide/training-judges.md has what came of it.
+# only, and up to step 1,200 of the looking stage at its own: docs/guide/training-judges.md has what came of it.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
