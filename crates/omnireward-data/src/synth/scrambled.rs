@@ -1,6 +1,6 @@
 //! Pairs in which nothing follows from anything else: texts without sense, and media that they say nothing about. They are
-//! answered by repeating the texts, describing the media, or both, so that a model has to read and to look before it learns what
-//! either means.
+//! answered by describing the media and, with quotes, repeating the texts, so that a model has to look and to read before it
+//! learns what either means.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 

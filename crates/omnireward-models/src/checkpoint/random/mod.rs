@@ -73,8 +73,8 @@ pub struct RandomCheckpoint {
     /// What the numbers come from.
     pub seed: u64,
     /// Whether this is to be trained from nothing: the decoder begins able to continue what it has read before, and the
-    /// vision tower loud enough to be heard, both of which a small model takes long to learn. It takes biases of queries,
-    /// as Qwen2's decoders have.
+    /// vision tower with larger weights, without which a small model takes long to learn to read and to look. It takes
+    /// biases of queries, as Qwen2's decoders have.
     pub for_training: bool,
     /// A `tokenizer.json` to use instead of one that knows bytes and special tokens only. Special tokens that it
     /// lacks are added.

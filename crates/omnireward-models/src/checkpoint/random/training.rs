@@ -23,7 +23,8 @@
 //!
 //! A decoder comes to what stands in a picture only when the vision tower hands on more than its gist from the first step,
 //! so the tower's matrices double the variance of what they multiply instead of keeping it. That of patches is larger still:
-//! most of a patch is its brightness, and what tells shapes apart is a fiftieth of that.
+//! most of a patch is its brightness, and what tells shapes apart is a fiftieth of that. This was measured with the tower of
+//! Qwen2.5-VL; that of MiniCPM-o begins alike, untried.
 
 use std::{collections::HashMap, ops::Range, path::PathBuf};
 
